@@ -1,0 +1,81 @@
+"""Every stable dotted code, what it means and what to do about it.
+
+Owns the catalogue that HTTP faults, refusals and docs/errors.md are made from. Never match on prose; match on codes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Meaning(NamedTuple):
+    """HTTP status (0 where the code is never an HTTP answer), what it says, what to do."""
+
+    status: int
+    title: str
+    hint: str
+
+
+CODES: dict[str, Meaning] = {
+    # -- access and form --
+    "auth.required": Meaning(401, "Not signed in", "Send `Authorization: Bearer cst_…`."),
+    "auth.token_invalid": Meaning(401, "The token is not valid", "It may be revoked or expired. Make a new one."),
+    "access.role_too_low": Meaning(403, "Your role does not allow this", "Ask an owner or admin of the organization."),
+    "resource.not_found": Meaning(404, "Not found", "Check the id. It may be gone, or not yours to see."),
+    "request.invalid_json": Meaning(400, "The body is not valid JSON", "Send one JSON object in UTF-8."),
+    "request.invalid_shape": Meaning(422, "The request does not fit", "See `errors` for each place."),
+    "request.too_large": Meaning(413, "The body is too large", "Send less at once."),
+    "request.rate_limited": Meaning(429, "Too many requests", "Wait a little and try again."),
+    "request.unsupported_media_type": Meaning(415, "The body must be JSON", "Send `Content-Type: application/json`."),
+    "request.method_not_allowed": Meaning(405, "This path does not take that method", "See the API page for its methods."),
+    "idempotency.mismatch": Meaning(409, "This Idempotency-Key was used with another body", "Use a new key."),
+    "idempotency.in_progress": Meaning(409, "The first request with this key is still running", "Ask again soon."),
+    "idempotency.key_required": Meaning(
+        422, "This needs an Idempotency-Key", "Send an `Idempotency-Key` header, so that it cannot be done twice."
+    ),
+    "server.overloaded": Meaning(503, "Caisey is at its limit", "Nothing was accepted. Try again in a moment."),
+    "server.storage_failed": Meaning(503, "The log cannot be written", "Nothing was accepted. Check the disk: `caisey doctor`."),
+    "server.internal": Meaning(500, "A defect in Caisey", "Nothing more is known here. The log has the details."),
+    # -- sessions, prompts, actions --
+    "session.open_work": Meaning(409, "The session has open work", "Name each open tool call in `drop` or `keep`."),
+    "session.closed": Meaning(409, "The session is closed", "Open a new session on the computer."),
+    "endpoint.removing": Meaning(409, "The computer is being removed", "Undo the removal first."),
+    "prompt.malformed_call": Meaning(422, "The input does not fit the tool", "See `errors`. Nothing was sent."),
+    "prompt.model_not_configured": Meaning(
+        422, "No model is set up", "Send `tool_calls` instead of `text`, or set up a model."
+    ),
+    "prompt.too_many": Meaning(409, "Too many requests are open in this session", "Wait until some have ended."),
+    "action.not_offered": Meaning(409, "This is not possible now", "See `offered` and `why`."),
+    "action.stale": Meaning(409, "Something happened since you looked", "Read what is `new`, then decide again."),
+    "action.seen_required": Meaning(422, "This may change things, so `seen` is needed", "Send the prompt's `sequence` as `seen`."),
+    "action.effect_lowered": Meaning(422, "The effect may only be raised", "Leave `effect` out, or raise it."),
+    # -- refusals by a runtime, and conclusions --
+    "attempt.superseded": Meaning(0, "An earlier try of this call ran or runs", "Nothing to do; see that try."),
+    "attempt.withdrawn": Meaning(0, "Taken back before it started", "Send it again if it is still wanted."),
+    "runtime.busy": Meaning(0, "The agent is busy", "It is sent when one of its calls ends."),
+    "runtime.revoked": Meaning(0, "The agent was revoked", "Use another agent, or enroll it again."),
+    "dispatch.changed": Meaning(0, "The arguments differ from those in the journal", "Send it as a new call."),
+    "dispatch.too_old": Meaning(0, "It waited longer than it may", "Send it again if it is still wanted."),
+    "dispatch.signature": Meaning(0, "The signature does not fit", "Check the control plane's key: `caisey doctor`."),
+    "dispatch.misaddressed": Meaning(0, "Meant for another runtime or incarnation", "Nothing to do; it is sent again."),
+    "journal.full": Meaning(0, "The endpoint's journal cannot be written", "Free disk space on the endpoint."),
+    "frame.invalid_json": Meaning(0, "A frame is not JSON", "Update the runtime."),
+    "frame.invalid_shape": Meaning(0, "A frame does not fit the protocol", "Update the runtime."),
+    "frame.too_large": Meaning(0, "A frame is over 1 MiB", "Update the runtime."),
+    "frame.unexpected": Meaning(0, "A frame came where it may not", "Update the runtime."),
+    "frame.not_yours": Meaning(0, "A frame about an attempt of another runtime", "Update the runtime."),
+}
+
+
+class Fault(Exception):
+    """A command that is refused, with everything the person needs. Whose fault: the caller's."""
+
+    def __init__(self, code: str, detail: str | None = None, **extra: Any) -> None:
+        meaning = CODES[code]
+        super().__init__(f"{code}: {detail or meaning.title}")
+        self.code = code
+        self.title = meaning.title
+        self.hint = meaning.hint
+        self.status = meaning.status
+        self.detail = detail
+        self.extra = extra
