@@ -91,6 +91,7 @@ class HoldReason(StrEnum):
     JOURNAL_FULL = "journal_full"
     BUSY = "busy"
     JOURNAL_MUST_ANSWER = "journal_must_answer"
+    EARLIER_REQUEST = "earlier_request"
     WORLD_CHANGED = "world_changed"
     PERSON = "person"
 

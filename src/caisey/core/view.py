@@ -55,6 +55,7 @@ class EndpointView(msgspec.Struct, frozen=True):
     since_ms: int = 0  # since when `health` holds
     runtimes: tuple[RuntimeView, ...] = ()
     review_needed: bool = False  # a journal went back in time; nothing mutating goes out by itself
+    review_since_ms: int = 0  # since when `review_needed` holds
     changes: tuple[Change, ...] = ()  # newest last, bounded
     proofs: Mapping[tuple[str, int], int] = {}  # (tool call, number) -> last place in a heartbeat's in_flight
     handed: Mapping[tuple[str, int], int] = {}  # (tool call, number) -> when the frame was handed to the bridge
