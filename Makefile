@@ -1,0 +1,82 @@
+# Every way into this tree. `make` alone lists them; each works on a fresh clone with nothing done before.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+LOCKS := requirements/runtime.txt requirements/server.txt requirements/dev.txt
+
+PYTEST := $(BIN)/python -m pytest
+WORKERS ?= 2
+# Arguments for the program or the tests behind a target, e.g. make test ARGS="-k audit".
+ARGS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+.PHONY: help setup check lint format test run demo bench simulate chaos docs lock clean
+
+help: ## List the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make .venv with the pinned dependencies and .venv/bin/caisey
+
+# An environment that is already there is brought up to date, never made anew.
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Caisey needs Python 3.11 or newer; set PYTHON to one" >&2; exit 1; }
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no virtual environment could be made; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+check: lint ## Check format, rules, types, import order, and that the generated pages are in step
+	$(if $(wildcard tests/docs/test_*.py),$(PYTEST) -q tests/docs)
+
+lint: setup ## Check format, rules, types and import order only
+	$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check . ; exit 1; }
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/lint-imports --no-logo
+
+format: setup ## Format the code and mend what the rules can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: lint ## Run the checks and every test
+	@$(PYTEST) --numprocesses $(WORKERS) --dist loadfile $(ARGS) || { code=$$?; [ $$code -ne 5 ] || echo "no test was collected: that is a failure" >&2; exit $$code; }
+
+run: setup ## Start a control plane with a runtime on this machine
+	$(BIN)/caisey up $(ARGS)
+
+demo: setup ## Show a stalled prompt, its verdict and its recovery
+	$(BIN)/caisey demo $(ARGS)
+
+bench: setup ## Print the figures of the budgets
+	$(BIN)/python -m tests.bench $(ARGS)
+
+simulate: setup ## Run the seeded simulation; ARGS="--seed N" repeats one
+	$(BIN)/python -m tests.simulation $(ARGS)
+
+chaos: setup ## Kill, cut and freeze real processes, and check the invariants
+	$(BIN)/python -m tests.chaos $(ARGS)
+
+docs: setup ## Write the generated pages of docs/ anew
+	$(BIN)/python -m tests.docs $(ARGS)
+
+# Existing pins are kept where they still fit; ARGS="--upgrade" moves them.
+COMPILE = CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	--no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options $(ARGS)
+lock: setup ## Pin the dependencies of pyproject.toml, with hashes
+	$(COMPILE) --extra server --extra dev --output-file requirements/dev.txt pyproject.toml
+	$(COMPILE) --extra server --constraint requirements/dev.txt --output-file requirements/server.txt pyproject.toml
+	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/runtime.txt pyproject.toml
+	@sed -i '/^    #   -c /d' $(LOCKS)
+
+clean: ## Remove caches and builds; the environment stays
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache src/*.egg-info
+	find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
