@@ -20,6 +20,9 @@ CODES: dict[str, Meaning] = {
     # -- access and form --
     "auth.required": Meaning(401, "Not signed in", "Send `Authorization: Bearer cst_…`."),
     "auth.token_invalid": Meaning(401, "The token is not valid", "It may be revoked or expired. Make a new one."),
+    "access.group_limited": Meaning(
+        403, "This shows more than your client groups", "Ask an owner or admin who is not limited to client groups."
+    ),
     "access.role_too_low": Meaning(403, "Your role does not allow this", "Ask an owner or admin of the organization."),
     "resource.not_found": Meaning(404, "Not found", "Check the id. It may be gone, or not yours to see."),
     "request.invalid_json": Meaning(400, "The body is not valid JSON", "Send one JSON object in UTF-8."),
@@ -27,15 +30,40 @@ CODES: dict[str, Meaning] = {
     "request.too_large": Meaning(413, "The body is too large", "Send less at once."),
     "request.rate_limited": Meaning(429, "Too many requests", "Wait a little and try again."),
     "request.unsupported_media_type": Meaning(415, "The body must be JSON", "Send `Content-Type: application/json`."),
-    "request.method_not_allowed": Meaning(405, "This path does not take that method", "See the API page for its methods."),
+    "request.method_not_allowed": Meaning(
+        405, "This path does not take that method", "See the API page for its methods."
+    ),
+    "request.invalid_query": Meaning(422, "The query does not fit", "See `errors` for each parameter."),
+    "request.invalid_header": Meaning(400, "A header does not fit", "See `detail` for the header and its form."),
     "idempotency.mismatch": Meaning(409, "This Idempotency-Key was used with another body", "Use a new key."),
     "idempotency.in_progress": Meaning(409, "The first request with this key is still running", "Ask again soon."),
     "idempotency.key_required": Meaning(
         422, "This needs an Idempotency-Key", "Send an `Idempotency-Key` header, so that it cannot be done twice."
     ),
     "server.overloaded": Meaning(503, "Caisey is at its limit", "Nothing was accepted. Try again in a moment."),
-    "server.storage_failed": Meaning(503, "The log cannot be written", "Nothing was accepted. Check the disk: `caisey doctor`."),
+    "server.storage_failed": Meaning(
+        503, "The log cannot be written", "Nothing was accepted. Check the disk: `caisey doctor`."
+    ),
+    "server.not_ready": Meaning(503, "Caisey is starting or stopping", "Try again in a moment."),
     "server.internal": Meaning(500, "A defect in Caisey", "Nothing more is known here. The log has the details."),
+    # -- organizations, access, endpoints --
+    "organization.name_taken": Meaning(409, "An organization has this name", "Choose another name."),
+    "client_group.name_taken": Meaning(409, "A client group has this name", "Choose another name."),
+    "member.email_taken": Meaning(409, "A member has this address", "Change that member, or use another address."),
+    "member.last_owner": Meaning(409, "An organization keeps at least one owner", "Make somebody else owner first."),
+    "endpoint.not_joinable": Meaning(409, "These two cannot be joined", "See `detail`."),
+    "endpoint.nothing_to_review": Meaning(409, "No journal of this computer went back in time", "Nothing to do."),
+    "runtime.not_suspected": Meaning(409, "Nothing about this agent waits for a decision", "Nothing to do."),
+    "enrollment.token_invalid": Meaning(401, "The enrollment token is not valid", "Make a new one in the console."),
+    "enrollment.token_expired": Meaning(401, "The enrollment token has expired", "Make a new one in the console."),
+    "enrollment.token_used_up": Meaning(
+        401, "The enrollment token has no uses left", "Make a new one, with as many `uses` as there are computers."
+    ),
+    "enrollment.key_already_enrolled": Meaning(
+        409, "This key is enrolled already", "Enroll with a new key (a new state directory)."
+    ),
+    "enrollment.invalid_shape": Meaning(422, "The enrollment does not fit", "See `errors` for each place."),
+    # -- sessions, prompts, actions --
     # -- sessions, prompts, actions --
     "session.open_work": Meaning(409, "The session has open work", "Name each open tool call in `drop` or `keep`."),
     "session.closed": Meaning(409, "The session is closed", "Open a new session on the computer."),
@@ -47,7 +75,9 @@ CODES: dict[str, Meaning] = {
     "prompt.too_many": Meaning(409, "Too many requests are open in this session", "Wait until some have ended."),
     "action.not_offered": Meaning(409, "This is not possible now", "See `offered` and `why`."),
     "action.stale": Meaning(409, "Something happened since you looked", "Read what is `new`, then decide again."),
-    "action.seen_required": Meaning(422, "This may change things, so `seen` is needed", "Send the prompt's `sequence` as `seen`."),
+    "action.seen_required": Meaning(
+        422, "This may change things, so `seen` is needed", "Send the prompt's `sequence` as `seen`."
+    ),
     "action.effect_lowered": Meaning(422, "The effect may only be raised", "Leave `effect` out, or raise it."),
     # -- refusals by a runtime, and conclusions --
     "attempt.superseded": Meaning(0, "An earlier try of this call ran or runs", "Nothing to do; see that try."),
