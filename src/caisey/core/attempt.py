@@ -16,7 +16,7 @@ from caisey.core.states import AttemptState as S
 from caisey.core.states import CancelWhy, HoldReason, Notice
 
 # The whole life of an attempt. A pair that is not here, and not in NEUTRAL, does not exist.
-TRANSITIONS: dict[S, dict[type[e.AttemptEvent], tuple[S, ...]]] = {
+TRANSITIONS: dict[S, dict[type[e.Event], tuple[S, ...]]] = {
     S.QUEUED: {
         e.AttemptHeld: (S.HELD,),
         e.ApprovalAsked: (S.AWAITING_APPROVAL,),
@@ -63,7 +63,7 @@ TRANSITIONS: dict[S, dict[type[e.AttemptEvent], tuple[S, ...]]] = {
 }
 
 # Evidence: allowed in every state, moves nothing by itself.
-NEUTRAL: frozenset[type[e.AttemptEvent]] = frozenset(
+NEUTRAL: frozenset[type[e.Event]] = frozenset(
     {
         e.AttemptCheckAsked,
         e.ReconcileAsked,
@@ -239,7 +239,7 @@ def evolve(attempt: Attempt, record: e.Recorded) -> Attempt:
     """The attempt after the event. Raises ImpossibleTransition where the table has no such step."""
     event = record.event
     cls = type(event)
-    allowed = TRANSITIONS[attempt.state].get(cls)  # type: ignore[call-overload]  # not every Event is one of an attempt
+    allowed = TRANSITIONS[attempt.state].get(cls)
     if allowed is None:
         if cls not in NEUTRAL:
             raise ImpossibleTransition(f"{e.type_of(event)} while {attempt.state} ({attempt.key})")
@@ -343,13 +343,14 @@ def _started(a: Attempt, r: e.Recorded, ev: e.AttemptStarted) -> Attempt:
 
 
 def _progressed(a: Attempt, r: e.Recorded, ev: e.AttemptProgressed) -> Attempt:
-    grew = a.progress is None or sum(ev.bytes.values()) > sum(a.progress.bytes.values())
+    now, before = sum(ev.bytes.values(), 0), sum(a.progress.bytes.values(), 0) if a.progress else 0
+    grew = a.progress is None or now > before
     return replace(
         a,
         progress=ev,
         progress_at_ms=r.at_ms,
         proved_at_ms=r.at_ms,
-        quiet_since_ms=r.at_ms if grew and sum(ev.bytes.values()) else a.quiet_since_ms,
+        quiet_since_ms=r.at_ms if now > before else a.quiet_since_ms,
         quiet_cpu_ms=ev.cpu_ms if grew else a.quiet_cpu_ms,
     )
 
@@ -383,7 +384,9 @@ def _input(a: Attempt, r: e.Recorded, ev: e.InputGiven) -> Attempt:
 
 def _input_accepted(a: Attempt, r: e.Recorded, ev: e.InputAccepted) -> Attempt:
     pending = tuple(p for p in a.pending_inputs if p.sequence > ev.sequence)
-    return replace(a, inputs_accepted=max(a.inputs_accepted, ev.sequence), pending_inputs=pending, quiet_since_ms=r.at_ms)
+    return replace(
+        a, inputs_accepted=max(a.inputs_accepted, ev.sequence), pending_inputs=pending, quiet_since_ms=r.at_ms
+    )
 
 
 def _finished(a: Attempt, r: e.Recorded, ev: e.AttemptFinished) -> Attempt:
@@ -440,7 +443,9 @@ def _reopened(a: Attempt, r: e.Recorded, ev: e.AttemptReopened) -> Attempt:
 
 
 def _ended(a: Attempt, r: e.Recorded, ev: e.AttemptEnded) -> Attempt:
-    return replace(a, verdict=ev.verdict, verdict_at_ms=r.at_ms, due_at_ms=None, hold=None, check_due_ms=None, notice=None)
+    return replace(
+        a, verdict=ev.verdict, verdict_at_ms=r.at_ms, due_at_ms=None, hold=None, check_due_ms=None, notice=None
+    )
 
 
 def _refined(a: Attempt, r: e.Recorded, ev: e.VerdictRefined) -> Attempt:

@@ -5,7 +5,8 @@ Owns `Session`, `Prompt`, their tables and `evolve`. Commands are decided in `de
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -191,7 +192,7 @@ def _stepped(session: Session, record: e.Recorded, event: e.ClockStepped) -> Ses
     return replace(session, calls=session.calls | moved, sequence=max(session.sequence, record.sequence))
 
 
-_OWN = {
+_OWN: dict[type[e.Event], Callable[[Session, e.Recorded, Any], Session]] = {
     e.SessionCreated: _created,
     e.SessionUpdated: _updated,
     e.SessionClosed: _closed,

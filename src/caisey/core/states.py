@@ -58,9 +58,7 @@ class AttemptState(StrEnum):
     ENDED = "ended"
 
 
-ON_THE_WIRE = frozenset(
-    {AttemptState.DISPATCHED, AttemptState.ACKNOWLEDGED, AttemptState.STARTED, AttemptState.LOST}
-)
+ON_THE_WIRE = frozenset({AttemptState.DISPATCHED, AttemptState.ACKNOWLEDGED, AttemptState.STARTED, AttemptState.LOST})
 NOT_SENT = frozenset({AttemptState.QUEUED, AttemptState.HELD, AttemptState.AWAITING_APPROVAL})
 
 

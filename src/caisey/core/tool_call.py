@@ -248,7 +248,12 @@ def _own(call: ToolCall, record: e.Recorded, event: e.Event) -> ToolCall:
     if isinstance(event, e.ToolCallWaiting):
         since = call.waiting_since_ms or record.at_ms
         return replace(
-            call, waiting_why=event.why, waiting_since_ms=since, owner=event.owner, due_at_ms=event.due_at_ms, outcome=None
+            call,
+            waiting_why=event.why,
+            waiting_since_ms=since,
+            owner=event.owner,
+            due_at_ms=event.due_at_ms,
+            outcome=None,
         )
     if isinstance(event, e.ToolCallReminded):
         return replace(call, due_at_ms=event.due_at_ms)

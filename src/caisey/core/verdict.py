@@ -41,6 +41,9 @@ class Findings:
     def _note(self, index: int, event: e.Event) -> None:
         if isinstance(event, e.AttemptDispatched):
             self.dispatched = index
+            self.windows.clear()
+        elif isinstance(event, e.AttemptReopened):
+            self.windows.clear()
         elif isinstance(event, e.AttemptAcknowledged):
             self.acknowledged = index
         elif isinstance(event, e.AttemptStarted):
@@ -94,12 +97,7 @@ def derive(facts: Sequence[e.Recorded], structured: bool, earlier: Ran = Ran.NO)
     expired, denied, cancelled and refused may not look better than.
     """
     f = Findings(facts)
-    return (
-        _from_end(f, structured)
-        or _from_promise(f, earlier)
-        or _from_silence(f)
-        or _from_before_sending(f, earlier)
-    )
+    return _from_end(f, structured) or _from_promise(f, earlier) or _from_silence(f) or _from_before_sending(f, earlier)
 
 
 def _from_end(f: Findings, structured: bool) -> e.Verdict | None:
@@ -111,8 +109,12 @@ def _from_end(f: Findings, structured: bool) -> e.Verdict | None:
     event = f.facts[index].event
     assert isinstance(event, e.AttemptFinished)
     if event.execution is None:
+        if event.stated:
+            return None  # the frame with what it knows follows, or the window ends
         return e.Verdict(Kind.MALFORMED_RESULT, Ran.UNCONFIRMED, None, f.cite(index, f.started))
     judged = judge_execution(event.execution)
+    if judged is None and event.stated and structured and "reconcile" not in f.windows:
+        return None  # the result comes with the frame
     if judged is not None:
         kind, ran = judged
         return e.Verdict(kind, ran, None, f.cite(index, f.cancel if kind is Kind.CANCELLED else None))
