@@ -124,7 +124,7 @@ class ReceiveStatement(RuntimeCommand, frozen=True, kw_only=True):
 
 
 class ReceiveOutput(RuntimeCommand, frozen=True, kw_only=True):
-    """`length` new bytes at `offset` (the shell has cut away what is stored); `conflict`: they differ from stored ones."""
+    """`length` new bytes at `offset` (what is stored was cut away); `conflict`: they differ from stored ones."""
 
     stream: str
     offset: int

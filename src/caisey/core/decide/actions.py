@@ -11,13 +11,12 @@ from caisey.core import commands as c
 from caisey.core import events as e
 from caisey.core.attempt import Attempt
 from caisey.core.decide.draft import Draft
-from caisey.core.decide.sending import ONLY_A_PERSON, send_or_hold
+from caisey.core.decide.sending import send_or_hold
 from caisey.core.decide.settle import REMINDER_MS, conclude, end_call, next_step, start_call
 from caisey.core.errors import Fault
 from caisey.core.session import Session
 from caisey.core.states import (
     NOT_SENT,
-    ON_THE_WIRE,
     Action,
     AttemptState,
     CallState,
@@ -110,7 +109,7 @@ def _can_resume(session: Session, call: ToolCall) -> bool:
 
 
 def act(d: Draft, command: c.Act) -> None:
-    """Carry out one action, or raise Fault: resource.not_found, action.not_offered, action.stale, action.seen_required."""
+    """Carry out one action, or raise Fault (resource.not_found, action.not_offered, .stale, .seen_required)."""
     call = d.session.calls.get(command.tool_call_id)
     if call is None:
         raise Fault("resource.not_found")
@@ -364,5 +363,3 @@ _ACTS = {
     Action.ADJUST: _adjust,
     Action.VERIFY: _verify,
 }
-
-__all__ = ["ON_THE_WIRE", "ONLY_A_PERSON", "act", "may_start_mutating", "offered", "whats_new", "why_not"]
