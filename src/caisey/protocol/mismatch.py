@@ -19,10 +19,7 @@ from msgspec import inspect
 
 from caisey.protocol import limits
 from caisey.protocol.frames import ShapeFault
-from caisey.protocol.outline import ABSENT, join, length_words, type_word
-
-_NO_LAST_NEWLINE = r"(?!\n)"
-"""A detail of how patterns are spelled for Python; a reader need not see it."""
+from caisey.protocol.outline import ABSENT, join, length_words, pattern_words, type_word
 
 
 @lru_cache(maxsize=256)
@@ -109,7 +106,7 @@ def _string(value: object, kind: inspect.StrType, pointer: str) -> Iterator[Shap
     if not isinstance(value, str):
         yield _fault(pointer, "string", type_word(value))
     elif kind.pattern is not None and re.search(kind.pattern, value) is None:
-        yield _fault(pointer, f"string matching {kind.pattern.replace(_NO_LAST_NEWLINE, '')}", length_words(value))
+        yield _fault(pointer, pattern_words(kind.pattern), length_words(value))
     elif not _length_fits(len(value), kind):
         yield _fault(pointer, f"string of {_length_bounds(kind)} characters", length_words(value))
 

@@ -19,6 +19,8 @@ OUTLINE_NODES: Final = 512
 OUTLINE_DEPTH: Final = 12
 FINGERPRINT_BYTES: Final = 16
 
+_NO_LAST_NEWLINE: Final = r"(?!\n)"
+
 _TYPE_WORDS: Final[dict[type, str]] = {
     type(None): "null",
     bool: "boolean",
@@ -47,6 +49,11 @@ def length_words(value: object) -> str:
     if isinstance(value, dict):
         return f"object of {len(value)} fields"
     return type_word(value)
+
+
+def pattern_words(pattern: str) -> str:
+    """A pattern as a reader wants it: without the guard against a last newline that Python's `$` lets pass."""
+    return f"string matching {pattern.replace(_NO_LAST_NEWLINE, '')}"
 
 
 def pointer_token(key: str) -> str:
