@@ -1,4 +1,4 @@
-"""What silence means: health, proofs, whether an endpoint may be sent to, how often to beat (RECOVERY.md §6, PROTOCOL.md §7).
+"""What silence means: health, proofs, sendable, how often to beat (RECOVERY.md §6, PROTOCOL.md §7).
 
 Owns the arithmetic of liveness and nothing that lives. Times are arguments; who measured them, and with which clock, is
 the shell's affair. It concludes nothing about attempts.
