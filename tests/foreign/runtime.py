@@ -107,6 +107,10 @@ class Runtime:
         """The process is gone, and with it its commands, unless they `outlive` it."""
         self._loop.run(self.die_now(outlive=outlive))
 
+    def is_dead(self, *, since: int = 0) -> None:
+        """Waits until a script has let this process die."""
+        self.recording.wait("died", "note", since=since)
+
     def restart(
         self, *, kind: str = "websocket", outlive: bool = False, reboot: bool = False, wait: bool = True
     ) -> None:
