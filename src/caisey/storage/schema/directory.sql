@@ -27,7 +27,6 @@ CREATE TABLE IF NOT EXISTS endpoints (
     like_endpoint_id    TEXT,            -- shows the same fingerprint as this other endpoint; a person may join them
     created_at_ms       INTEGER NOT NULL,
     removing_since_ms   INTEGER,         -- gone 7 days later, unless it is undone
-    review_since_ms     INTEGER,         -- a journal went back in time and no person has looked since
     removed_at_ms       INTEGER          -- gone; the row stays, because events name it
 ) STRICT, WITHOUT ROWID;
 

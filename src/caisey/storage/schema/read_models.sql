@@ -80,7 +80,7 @@ CREATE TABLE IF NOT EXISTS stalls (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS stalls_by_time ON stalls (organization_id, at_ms);
 
--- The ledger of shapes, counted. The raw bytes stand apart, with the attempt or the runtime.
+-- The ledger of shapes, counted. The raw bytes stand apart, in `shape_bytes`.
 CREATE TABLE IF NOT EXISTS shapes (
     fingerprint     TEXT NOT NULL,
     organization_id TEXT NOT NULL,
@@ -98,6 +98,16 @@ CREATE TABLE IF NOT EXISTS shapes (
     PRIMARY KEY (organization_id, endpoint_id, fingerprint, side, tool, tool_version, runtime_id, runtime_version)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS shapes_by_time ON shapes (organization_id, last_at_ms);
+
+-- The newest bytes of each shape on each endpoint (the first 64 KiB of them).
+CREATE TABLE IF NOT EXISTS shape_bytes (
+    organization_id TEXT NOT NULL,
+    endpoint_id     TEXT NOT NULL,
+    fingerprint     TEXT NOT NULL,
+    at_ms           INTEGER NOT NULL,
+    raw             BLOB NOT NULL,
+    PRIMARY KEY (organization_id, endpoint_id, fingerprint)
+) STRICT, WITHOUT ROWID;
 
 -- Mutating calls that started, or may have, on an endpoint.
 CREATE TABLE IF NOT EXISTS changes (

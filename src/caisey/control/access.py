@@ -1,0 +1,166 @@
+"""Who may do what: roles, client-group limits, and the leases of open streams.
+
+Owns the order of roles, `Principal` and its questions, and how long a stream may stay open. Which role a route needs
+stands in the route table; which record an id means is for the directory. What one may not see answers as what does not
+exist: a caller never learns which of the two it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from caisey.core.errors import Fault
+from caisey.core.events import Actor
+
+if TYPE_CHECKING:
+    from caisey.control.clock import Clock
+    from caisey.control.directory.records import ApiToken, Record
+    from caisey.control.directory.store import Directory
+
+TOKEN_PREFIX: Final = "cst_"  # noqa: S105  # how a token begins, not one
+TOKEN_LENGTH: Final = 256
+"""A longer text is no token; it is not even hashed."""
+
+
+class Role(StrEnum):
+    """What a token or a member may do. Each role may do all that the ones before it may."""
+
+    VIEWER = "viewer"
+    APPROVER = "approver"
+    TECHNICIAN = "technician"
+    ADMIN = "admin"
+    OWNER = "owner"
+
+
+RANK: Final[dict[Role, int]] = {role: rank for rank, role in enumerate(Role)}
+"""The order of roles: viewer reads, approver also decides approvals, technician also works on computers, admin also
+decides who and what there is, owner also decides who else is owner."""
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Who asks, as far as access goes. `client_groups` None means every client group of the organization."""
+
+    kind: str  # token, user
+    id: str
+    organization_id: str
+    role: Role
+    client_groups: frozenset[str] | None = None
+    expires_at_ms: int | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """As the log names it."""
+        return Actor(self.kind, self.id)
+
+    def may(self, role: Role) -> bool:
+        """Whether the role is high enough."""
+        return RANK[self.role] >= RANK[role]
+
+    def sees_group(self, client_group_id: str | None) -> bool:
+        """Whether things of this client group (None: of none) are visible."""
+        return self.client_groups is None or client_group_id in self.client_groups
+
+    def within(self, other: Principal) -> bool:
+        """Whether everything this one may do and see, `other` may too: nobody hands out more than they have."""
+        if RANK[self.role] > RANK[other.role]:
+            return False
+        if other.client_groups is None:
+            return True
+        return self.client_groups is not None and self.client_groups <= other.client_groups
+
+
+def token_digest(token: str) -> bytes:
+    """What is stored of an API token. Its secret has 256 random bits, so no salt is needed."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+class Lease:
+    """An open stream's right to go on. `ended` is set within moments of the right being taken away."""
+
+    __slots__ = ("ended", "principal")
+
+    def __init__(self, principal: Principal) -> None:
+        self.principal = principal
+        self.ended = asyncio.Event()
+
+
+class Access:
+    """Authentication against the directory, and the leases that end when it changes."""
+
+    def __init__(self, directory: Directory, clock: Clock) -> None:
+        self._directory = directory
+        self._clock = clock
+        self._leases: dict[str, set[Lease]] = {}
+        directory.subscribe(self._changed)
+
+    def authenticate(self, authorization: str | None) -> Principal:
+        """The principal behind an `Authorization` header. Raises `auth.required` or `auth.token_invalid`."""
+        if not authorization:
+            raise Fault("auth.required")
+        scheme, _, token = authorization.partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token.startswith(TOKEN_PREFIX):
+            raise Fault("auth.required")
+        if len(token) > TOKEN_LENGTH:
+            raise Fault("auth.token_invalid")
+        digest = token_digest(token)
+        record = self._directory.token_by_digest.get(digest)
+        if record is None or not hmac.compare_digest(record.digest, digest) or not self._valid(record):
+            raise Fault("auth.token_invalid")
+        return principal_of(record)
+
+    @contextmanager
+    def lease(self, principal: Principal) -> Iterator[Lease]:
+        """A right to stream, for as long as the block runs or until it is taken away."""
+        lease = Lease(principal)
+        mine = self._leases.setdefault(principal.id, set())
+        mine.add(lease)
+        try:
+            yield lease
+        finally:
+            mine.discard(lease)
+            if not mine:
+                self._leases.pop(principal.id, None)
+
+    def end_all(self) -> None:
+        """Every stream ends: the process is about to."""
+        for leases in self._leases.values():
+            for lease in leases:
+                lease.ended.set()
+
+    def seconds_left(self, principal: Principal) -> float | None:
+        """Until the principal's own end, or None where it has none."""
+        if principal.expires_at_ms is None:
+            return None
+        return max(0.0, (principal.expires_at_ms - self._clock.now_ms()) / 1000)
+
+    def _valid(self, record: ApiToken) -> bool:
+        if record.revoked_at_ms is not None:
+            return False
+        return record.expires_at_ms is None or record.expires_at_ms > self._clock.now_ms()
+
+    def _changed(self, records: tuple[Record, ...]) -> None:
+        """Whatever changed about a token or a member ends its streams; what may go on connects again."""
+        for record in records:
+            for lease in self._leases.get(record.key, ()):
+                lease.ended.set()
+
+
+def principal_of(token: ApiToken) -> Principal:
+    """What a token may do."""
+    return Principal(
+        kind="token",
+        id=token.token_id,
+        organization_id=token.organization_id,
+        role=token.role,
+        client_groups=None if token.client_groups is None else frozenset(token.client_groups),
+        expires_at_ms=token.expires_at_ms,
+    )

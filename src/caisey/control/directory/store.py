@@ -1,0 +1,247 @@
+"""The directory: everything that is known of who and what there is, and the one way to change it.
+
+Owns the records in memory, their indexes, and `changing`, the only writer of directory events. A change is decided from
+what is in memory, appended to the log together with its rows, and becomes visible once that is committed. One change
+at a time: what is decided from is what is committed. Must never be edited from outside a draft.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from caisey.control.directory.records import (
+    COLUMNS,
+    ApiToken,
+    ClientGroup,
+    Endpoint,
+    Enrollment,
+    EnrollmentToken,
+    Fact,
+    Member,
+    Organization,
+    PolicyLevel,
+    Record,
+    Runtime,
+)
+from caisey.core import ids
+from caisey.core.policy import Policy, PolicyFields, effective
+
+if TYPE_CHECKING:
+    from caisey.control.clock import Clock
+    from caisey.core.events import Actor
+
+R = TypeVar("R", bound=Record)
+T = TypeVar("T")
+
+Cell = str | int | bytes | None
+Statement = tuple[str, tuple[Cell, ...]]
+Listener = Callable[[tuple[Record, ...]], None]
+
+
+class Note(NamedTuple):
+    """One directory event on its way into the log."""
+
+    organization_id: str
+    type: str
+    at_ms: int
+    actor: Actor
+    reason: str | None
+    payload: dict[str, Any]
+
+
+Append = Callable[[list[Note], list[Statement]], Awaitable[None]]
+"""Appends events and executes statements in one transaction; returns after COMMIT."""
+
+
+class Draft:
+    """What one change will commit: events, records, further statements."""
+
+    def __init__(self, organization_id: str, actor: Actor, at_ms: int) -> None:
+        self.organization_id = organization_id
+        self.actor = actor
+        self.at_ms = at_ms
+        self.notes: list[Note] = []
+        self.records: dict[tuple[type[Record], str], Record] = {}
+        self.statements: list[Statement] = []
+
+    def new_id(self, prefix: str) -> str:
+        """A fresh id."""
+        return ids.new_id(prefix, secrets.token_bytes(ids.RANDOM_BYTES))
+
+    def note(self, event_type: str, *, reason: str | None = None, **payload: Any) -> None:
+        """One event. What concerns an endpoint carries its `endpoint_id`: who may see the event follows from it."""
+        self.notes.append(Note(self.organization_id, event_type, self.at_ms, self.actor, reason, payload))
+
+    def save(self, record: R) -> R:
+        """The record as it will be. A record saved twice counts as it was saved last."""
+        self.records[type(record), record.key] = record
+        return record
+
+    def execute(self, sql: str, *values: Cell) -> None:
+        """A further statement in the same transaction. `sql` is a constant; values are bound."""
+        self.statements.append((sql, values))
+
+
+class Directory:
+    """See the module. Reading is plain attribute access; the mappings are to be read only."""
+
+    def __init__(self, append: Append, clock: Clock) -> None:
+        self._append = append
+        self._clock = clock
+        self._changing = asyncio.Lock()
+        self._listeners: list[Listener] = []
+        self._effective: dict[str, tuple[Policy, dict[str, str]]] = {}
+        self.organizations: dict[str, Organization] = {}
+        self.client_groups: dict[str, ClientGroup] = {}
+        self.endpoints: dict[str, Endpoint] = {}
+        self.endpoints_of: dict[str, dict[str, Endpoint]] = {}  # by organization
+        self.endpoints_like: dict[tuple[str, str], dict[str, None]] = {}  # by organization and fingerprint
+        self.runtimes: dict[str, Runtime] = {}
+        self.runtimes_of: dict[str, dict[str, Runtime]] = {}  # by endpoint
+        self.runtime_by_key: dict[bytes, Runtime] = {}
+        self.tokens: dict[str, ApiToken] = {}
+        self.token_by_digest: dict[bytes, ApiToken] = {}
+        self.members: dict[str, Member] = {}
+        self.enrollment_tokens: dict[str, EnrollmentToken] = {}
+        self.enrollment_token_by_digest: dict[str, EnrollmentToken] = {}
+        self.enrollments: dict[tuple[str, bytes], Enrollment] = {}
+        self.policies: dict[tuple[str, str, str], PolicyFields] = {}
+        self.facts: dict[str, dict[str, Fact]] = {}  # by endpoint
+
+    # -- changing ---------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def changing(self, organization_id: str, actor: Actor) -> AsyncIterator[Draft]:
+        """One change: decide and fill the draft inside the block, without awaiting; it is committed at its end.
+
+        Whatever is raised inside leaves everything as it was. An empty draft writes nothing.
+        """
+        async with self._changing:
+            draft = Draft(organization_id, actor, self._clock.now_ms())
+            yield draft
+            if draft.notes or draft.records or draft.statements:
+                await unbroken(self._commit(draft))
+
+    async def _commit(self, draft: Draft) -> None:
+        records = tuple(draft.records.values())
+        saved = [(COLUMNS[type(record)].save, COLUMNS[type(record)].row(record)) for record in records]
+        await self._append(draft.notes, [*saved, *draft.statements])
+        for record in records:
+            self._put(record)
+        for listener in self._listeners:
+            listener(records)
+
+    def subscribe(self, listener: Listener) -> None:
+        """`listener` is called after each commit with the records as they are now. It must not raise."""
+        self._listeners.append(listener)
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def organization_named(self, name: str) -> Organization | None:
+        """By its name."""
+        return next((found for found in self.organizations.values() if found.name == name), None)
+
+    def groups_of(self, organization_id: str) -> list[ClientGroup]:
+        """Of one organization, by name."""
+        found = (group for group in self.client_groups.values() if group.organization_id == organization_id)
+        return sorted(found, key=lambda group: (group.name.casefold(), group.client_group_id))
+
+    def policy_of(self, endpoint_id: str) -> Policy:
+        """The effective policy of an endpoint; that of an unknown one is the default."""
+        return self.policy_with_origins(endpoint_id)[0]
+
+    def policy_with_origins(self, endpoint_id: str) -> tuple[Policy, dict[str, str]]:
+        """The effective policy and, for each field, the level it comes from (`tag:NAME` for a tag)."""
+        known = self._effective.get(endpoint_id)
+        if known is None:
+            endpoint = self.endpoints.get(endpoint_id)
+            known = effective(self._levels(endpoint) if endpoint else ())
+            self._effective[endpoint_id] = known
+        return known
+
+    def _levels(self, endpoint: Endpoint) -> Iterable[tuple[str, PolicyFields]]:
+        """Widest first (RECOVERY.md §6). Of several tags the last in the alphabet has the last word."""
+        wanted = [("organization", "organization", "")]
+        if endpoint.client_group_id is not None:
+            wanted.append(("client_group", "client_group", endpoint.client_group_id))
+        wanted += [(f"tag:{tag}", "tag", tag) for tag in sorted(endpoint.tags)]
+        wanted.append(("endpoint", "endpoint", endpoint.endpoint_id))
+        for origin, level, subject in wanted:
+            fields = self.policies.get((endpoint.organization_id, level, subject))
+            if fields is not None:
+                yield origin, fields
+
+    # -- memory -----------------------------------------------------------------------------------------------------
+
+    def load(self, kind: type[Record], rows: Iterable[tuple[Any, ...]]) -> None:
+        """The rows of one table, once at start, before anything is changed."""
+        columns = COLUMNS[kind]
+        for row in rows:
+            self._put(columns.record(row))
+
+    def _put(self, record: Record) -> None:
+        match record:
+            case Organization():
+                self.organizations[record.organization_id] = record
+                self.endpoints_of.setdefault(record.organization_id, {})
+            case ClientGroup():
+                self.client_groups[record.client_group_id] = record
+            case Endpoint():
+                self._put_endpoint(record)
+            case Runtime():
+                self._put_runtime(record)
+            case ApiToken():
+                self.tokens[record.token_id] = record
+                self.token_by_digest[record.digest] = record
+            case Member():
+                self.members[record.member_id] = record
+            case EnrollmentToken():
+                former = self.enrollment_tokens.get(record.token_id)
+                if former is not None:
+                    self.enrollment_token_by_digest.pop(former.digest, None)
+                self.enrollment_tokens[record.token_id] = record
+                self.enrollment_token_by_digest[record.digest] = record
+            case Enrollment():
+                self.enrollments[record.token_digest, record.public_key] = record
+            case PolicyLevel():
+                self.policies[record.organization_id, record.level, record.subject] = record.fields
+                self._effective.clear()
+            case Fact():
+                self.facts.setdefault(record.endpoint_id, {})[record.name] = record
+            case _:
+                raise TypeError(f"no place for {type(record).__name__}")
+
+    def _put_endpoint(self, endpoint: Endpoint) -> None:
+        self.endpoints[endpoint.endpoint_id] = endpoint
+        self._effective.pop(endpoint.endpoint_id, None)
+        present = self.endpoints_of.setdefault(endpoint.organization_id, {})
+        alike = self.endpoints_like.setdefault((endpoint.organization_id, endpoint.machine_fingerprint), {})
+        if endpoint.removed_at_ms is None:
+            present[endpoint.endpoint_id] = endpoint
+            alike[endpoint.endpoint_id] = None
+        else:
+            present.pop(endpoint.endpoint_id, None)
+            alike.pop(endpoint.endpoint_id, None)
+
+    def _put_runtime(self, runtime: Runtime) -> None:
+        former = self.runtimes.get(runtime.runtime_id)
+        if former is not None and former.endpoint_id != runtime.endpoint_id:
+            del self.runtimes_of[former.endpoint_id][former.runtime_id]
+        self.runtimes[runtime.runtime_id] = runtime
+        self.runtimes_of.setdefault(runtime.endpoint_id, {})[runtime.runtime_id] = runtime
+        self.runtime_by_key[runtime.public_key] = runtime
+
+
+async def unbroken(work: Awaitable[T]) -> T:
+    """Await to the end also where the caller is cancelled meanwhile: memory must follow what was committed."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.done():
+            await asyncio.wait([task])
+        raise
