@@ -1,0 +1,204 @@
+"""Linux: processes by /proc, trees by cgroup v2 where a group can be made, else by the subreaper.
+
+Owns every path below /proc and the cgroup mount. Never trusts a pid without its start time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import signal
+import time
+
+from caisey.runtime.platforms import Tree, Usage
+
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+_STATE, _STARTTIME = 0, 19
+_UTIME, _CHILD_STIME = 11, 14
+_READ = {"x86_64": 0, "aarch64": 63, "armv7l": 3, "i686": 3, "riscv64": 63}.get(platform.machine())
+_READY = {
+    "x86_64": (7, 23, 232, 270, 271, 281),
+    "aarch64": (22, 72, 73),
+}.get(platform.machine(), ())
+"""poll, select, epoll_wait and their kin: a process that sleeps there may wait for input, or for anything else."""
+
+
+class Linux:
+    """The platform of an endpoint that runs Linux."""
+
+    name = "linux"
+
+    def __init__(self) -> None:
+        self._boot_id = _text(BOOT_ID) or "unknown"
+        self._ticks = os.sysconf("SC_CLK_TCK")
+
+    def boot_id(self) -> str:
+        return self._boot_id
+
+    def boottime_ms(self) -> int:
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+    def monotonic_ms(self) -> int:
+        return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000_000
+
+    def process_key(self, pid: int) -> str | None:
+        fields = _stat(pid)
+        if fields is None or fields[_STATE] in "ZX":
+            return None
+        return f"{self._boot_id}:{fields[_STARTTIME]}"
+
+    def process_started_ms(self, pid: int) -> int | None:
+        fields = _stat(pid)
+        if fields is None:
+            return None
+        age_ms = self.boottime_ms() - int(fields[_STARTTIME]) * 1000 // self._ticks
+        return time.time_ns() // 1_000_000 - age_ms
+
+    def descendants(self, tree: Tree) -> list[int]:
+        found = {pid for pid in _below(tree.shim) if not _is_zombie(pid)}
+        if tree.cgroup is not None:
+            found.update(int(pid) for pid in _text(f"{tree.cgroup}/cgroup.procs").split())
+        found.discard(tree.shim)
+        return sorted(found)
+
+    def usage(self, tree: Tree) -> Usage:
+        pids = self.descendants(tree)
+        return Usage(self._cpu_ms(tree, pids), self._waits_for_input(tree, pids))
+
+    def _cpu_ms(self, tree: Tree, pids: list[int]) -> int:
+        if tree.cgroup is not None:
+            for line in _text(f"{tree.cgroup}/cpu.stat").splitlines():
+                if line.startswith("usage_usec "):
+                    return int(line.split()[1]) // 1000
+        ticks = 0
+        for pid in pids:
+            fields = _stat(pid)
+            if fields is not None:
+                ticks += sum(int(value) for value in fields[_UTIME : _CHILD_STIME + 1])
+        return ticks * 1000 // self._ticks
+
+    def _waits_for_input(self, tree: Tree, pids: list[int]) -> bool | None:
+        """True: one of them sleeps in a read of the command's own standard input. None: one may, it cannot be told."""
+        stdin = _link(f"/proc/{tree.child}/fd/0")
+        doubtful = stdin is None or _READ is None
+        for pid in pids:
+            call = _text(f"/proc/{pid}/syscall").split()
+            if not call:
+                doubtful = True
+            elif call[0].isdigit() and int(call[0]) == _READ and _link(f"/proc/{pid}/fd/{int(call[1], 16)}") == stdin:
+                return None if stdin is None else True
+            elif call[0].isdigit() and int(call[0]) in _READY and _link(f"/proc/{pid}/fd/0") == stdin:
+                doubtful = True
+        return None if doubtful else False
+
+    def end_tree(self, tree: Tree) -> None:
+        if tree.cgroup is not None:
+            with contextlib.suppress(OSError), open(f"{tree.cgroup}/cgroup.kill", "w", encoding="ascii") as kill:
+                kill.write("1")
+        for pid in self.descendants(tree):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+    def machine_identity(self) -> list[str]:
+        places = ("/etc/machine-id", "/var/lib/dbus/machine-id", "/sys/class/dmi/id/product_uuid")
+        return [value for value in map(_text, places) if value]
+
+    def os_version(self) -> str:
+        for line in _text("/etc/os-release").splitlines():
+            if line.startswith("PRETTY_NAME="):
+                return line.partition("=")[2].strip().strip('"')
+        return platform.release()
+
+
+def make_cgroup(name: str) -> str | None:
+    """A new group below this process's own, for one command; `None` where there is no cgroup v2 to write to."""
+    parent = own_cgroup()
+    if parent is None:
+        return None
+    path = f"{parent}/{name}"
+    try:
+        os.mkdir(path, 0o755)
+    except OSError:
+        return None
+    if os.access(f"{path}/cgroup.kill", os.W_OK):
+        return path
+    remove_cgroup(path)
+    return None
+
+
+def own_cgroup() -> str | None:
+    """The directory of this process's own group in the cgroup v2 tree."""
+    for line in _text("/proc/self/mountinfo").splitlines():
+        before, _, after = line.partition(" - ")
+        if after.startswith("cgroup2 "):
+            mount = before.split()[4]
+            break
+    else:
+        return None
+    for line in _text("/proc/self/cgroup").splitlines():
+        if line.startswith("0::"):
+            path = mount + line[3:].rstrip("/")
+            return path if os.access(path, os.W_OK) else None
+    return None
+
+
+def join_cgroup(path: str, pid: int) -> bool:
+    try:
+        with open(f"{path}/cgroup.procs", "w", encoding="ascii") as procs:
+            procs.write(str(pid))
+    except OSError:
+        return False
+    return True
+
+
+def remove_cgroup(path: str) -> None:
+    """Take an empty group away; one with live processes stays."""
+    with contextlib.suppress(OSError):
+        os.rmdir(path)
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _link(path: str) -> str | None:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None
+
+
+def _stat(pid: int) -> list[str] | None:
+    """The fields of /proc/PID/stat from the state on; the name before them may hold anything, also brackets."""
+    text = _text(f"/proc/{pid}/stat")
+    return text.rpartition(")")[2].split() if text else None
+
+
+def _is_zombie(pid: int) -> bool:
+    fields = _stat(pid)
+    return fields is None or fields[_STATE] in "ZX"
+
+
+def _below(pid: int) -> list[int]:
+    """Children of a process and theirs, however deep; daemons come back to the shim, which is their subreaper."""
+    found: list[int] = []
+    todo = [pid]
+    while todo:
+        here = todo.pop()
+        for task in _names(f"/proc/{here}/task"):
+            children = [int(child) for child in _text(f"/proc/{here}/task/{task}/children").split()]
+            found += children
+            todo += children
+    return found
+
+
+def _names(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []

@@ -1,0 +1,91 @@
+"""The zygote: one small process per runtime that has everything imported and forks a shim in a millisecond.
+
+Owns the fork and what a shim is born with: its own session, the role of subreaper, a group of the kernel for its
+command. Runs nothing itself and dies with the runtime; its shims do not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import json
+import os
+import select
+import signal
+import socket
+from typing import NoReturn
+
+from caisey.runtime.platforms import this_platform
+from caisey.runtime.platforms.linux import make_cgroup, remove_cgroup
+from caisey.runtime.shim.life import Shim
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def main(control_fd: int) -> None:
+    """Fork one shim for every message on the control socket, until it closes. Each carries the shim's connection."""
+    control = socket.socket(fileno=control_fd)
+    platform = this_platform()
+    libc = ctypes.CDLL(None, use_errno=True) if platform.name == "linux" else None
+    woken, waker = os.pipe()
+    for fd in (woken, waker):
+        os.set_blocking(fd, False)
+    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # whether it is over is for the runtime to say
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()
+    gc.freeze()
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    poll.register(woken, select.POLLIN)
+    while True:
+        ready = dict(poll.poll())
+        if woken in ready:
+            os.read(woken, 512)
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+        if control.fileno() not in ready:
+            continue
+        message, fds, _, _ = socket.recv_fds(control, 65536, 1)
+        if not message:
+            return
+        if os.fork() == 0:
+            for fd in (control.fileno(), woken, waker):
+                os.close(fd)
+            _live(json.loads(message), socket.socket(fileno=fds[0]), libc)
+        os.close(fds[0])
+
+
+def _live(birth: dict[str, str], connection: socket.socket, libc: ctypes.CDLL | None) -> NoReturn:
+    """In the fork: become a shim, live its life, and never return to the zygote's loop."""
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        os.setsid()
+        os.umask(0o077)
+        if libc is not None:
+            libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _execute(birth["directory"], connection)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _execute(directory: str, connection: socket.socket) -> None:
+    platform = this_platform()
+    cgroup = make_cgroup(f"caisey-{os.path.basename(directory)}")
+    shim = Shim(platform, connection, directory, cgroup)
+    shim.listen_to_signals()
+    order = shim.wait_for_go()
+    if order is None:
+        shim.vanish()
+    else:
+        shim.run(order)
+        shim.linger()
+    if cgroup is not None:
+        remove_cgroup(cgroup)
