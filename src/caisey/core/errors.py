@@ -50,7 +50,6 @@ CODES: dict[str, Meaning] = {
     "organization.name_taken": Meaning(409, "An organization has this name", "Choose another name."),
     "client_group.name_taken": Meaning(409, "A client group has this name", "Choose another name."),
     "member.email_taken": Meaning(409, "A member has this address", "Change that member, or use another address."),
-    "member.last_owner": Meaning(409, "An organization keeps at least one owner", "Make somebody else owner first."),
     "endpoint.not_joinable": Meaning(409, "These two cannot be joined", "See `detail`."),
     "endpoint.nothing_to_review": Meaning(409, "No journal of this computer went back in time", "Nothing to do."),
     "runtime.not_suspected": Meaning(409, "Nothing about this agent waits for a decision", "Nothing to do."),

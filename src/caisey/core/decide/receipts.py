@@ -15,7 +15,7 @@ from caisey.core.decide.draft import Draft
 from caisey.core.decide.sending import dispatch, world_changed
 from caisey.core.decide.settle import conclude, release_owed, withdraw_newer
 from caisey.core.errors import Fault
-from caisey.core.states import ON_THE_WIRE, AttemptState, CancelWhy, Kind
+from caisey.core.states import ON_THE_WIRE, AttemptState, CancelWhy, Kind, Ran
 from caisey.core.tool_call import ToolCall
 
 MAX_NOTES = 100  # of facts that move nothing, per attempt: a runtime's bytes are hostile
@@ -195,6 +195,9 @@ def finished(d: Draft, command: c.ReceiveFinished) -> None:
         _by(command),
     )
     conclude(d, a.tool_call_id, a.number)
+    verdict = d.attempt(a.tool_call_id, a.number).verdict
+    if not command.readable and verdict is not None and verdict.ran is Ran.UNCONFIRMED:
+        ask_journal(d, a.tool_call_id, a.number, d.now)  # its journal may prove more than the frame did
 
 
 # -- statements --------------------------------------------------------------------------------------------------
@@ -203,9 +206,12 @@ def finished(d: Draft, command: c.ReceiveFinished) -> None:
 def statement(d: Draft, command: c.ReceiveStatement) -> None:
     """The journal speaks (PROTOCOL.md §5)."""
     call, a = find(d, command)
+    _take_statement(d, command, a)
     if command.answers is not None and command.answers != command.number:
         _answers(d, command, call)
-        a = d.attempt(a.tool_call_id, a.number)
+
+
+def _take_statement(d: Draft, command: c.ReceiveStatement, a: Attempt) -> None:
     if command.journal_sequence < a.journal_sequence:
         back = command.journal_sequence < a.asked_sequence
         fact = "journal_regressed" if back else "out_of_order"
@@ -253,7 +259,7 @@ def _answers(d: Draft, command: c.ReceiveStatement, call: ToolCall) -> None:
 
 def _stated_end(d: Draft, command: c.ReceiveStatement, a: Attempt) -> None:
     """`finished` by statement: the frame with the result follows, unless streams are all there is."""
-    if a.finished is not None:
+    if a.finished is not None and (a.finished.readable or any(_is_stated_end(r.event) for r in a.facts)):
         return
     d.emit(
         e.AttemptFinished(
@@ -266,6 +272,10 @@ def _stated_end(d: Draft, command: c.ReceiveStatement, a: Attempt) -> None:
         _by(command),
     )
     conclude(d, a.tool_call_id, a.number)
+
+
+def _is_stated_end(event: e.Event) -> bool:
+    return isinstance(event, e.AttemptFinished) and event.stated
 
 
 def _stated_word(d: Draft, command: c.ReceiveStatement, a: Attempt) -> None:
