@@ -125,8 +125,8 @@ def test_statements_inside_a_hello_may_leave_out_their_type(typed: bool) -> None
 
 def test_a_signature_of_any_form_is_no_fault_of_shape() -> None:
     """It is answered with `dispatch.signature`, so the frame must be readable (§4)."""
+    cancel = json.loads(encode(FROM_CONTROL_PLANE[4]))
     for signature in ("", "!!", "short"):
-        cancel = json.loads(encode(FROM_CONTROL_PLANE[4])) | {"signature": signature}
-        assert isinstance(decode_from_control_plane(json.dumps(cancel)), Received)
+        assert isinstance(decode_from_control_plane(json.dumps(cancel | {"signature": signature})), Received)
     del cancel["signature"]
     assert isinstance(decode_from_control_plane(json.dumps(cancel)), Received)

@@ -19,7 +19,8 @@ def canonical(document: Any) -> bytes:
     """The canonical bytes of a document without fractions, whose integers lie within plus and minus 2^53-1.
 
     RFC 8785 sorts keys by UTF-16 code units, msgspec by UTF-8 bytes. The two orders differ only where characters
-    beyond U+FFFF stand in it, four bytes each in UTF-8. Raises `ValueError` for what has no canonical form.
+    beyond U+FFFF stand in it, four bytes each in UTF-8. The caller has checked the numbers (`faults.unsignable`).
+    Raises `ValueError` for what has no canonical form.
     """
     try:
         encoded = _SORTED.encode(document)

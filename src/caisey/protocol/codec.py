@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from caisey.protocol import limits
 from caisey.protocol.faults import SIGNED_TYPES, FrameFault, diagnose, oversized
-from caisey.protocol.frames import AnyFrame, Dispatch, Finished, FromControlPlane, FromRuntime
+from caisey.protocol.frames import AnyFrame, Finished, FromControlPlane, FromRuntime
 from caisey.protocol.strict_json import depth_exceeds, is_utf8, keys_written, survey
 
 F = TypeVar("F")
@@ -41,6 +41,7 @@ _GENERIC: Final = msgspec.json.Decoder()
 _REFUSALS: Final = (msgspec.DecodeError, ValueError, OverflowError, RecursionError)
 _FULLY_READ: Final = SIGNED_TYPES | {Finished}
 """Frames with parts of any shape, or signed: their numbers are looked at one by one."""
+_SMALLEST_INNER_BOUND: Final = min(limits.INLINE_RESULT_BYTES, limits.ARGUMENTS_BYTES)
 _FROM_RUNTIME: Final = msgspec.json.Decoder(FromRuntime)
 _FROM_CONTROL_PLANE: Final = msgspec.json.Decoder(FromControlPlane)
 _RUNTIME_TYPES: Final[frozenset[type[Struct]]] = frozenset(get_args(FromRuntime))
@@ -91,4 +92,5 @@ def _read_in_full(frame: object, data: bytes) -> bool:
         return False
     if type(frame) in SIGNED_TYPES and not seen.signable:
         return False
-    return not isinstance(frame, Finished | Dispatch) or oversized(document, document["type"]) is None
+    # The inner bounds are far wider than an ordinary frame; only a long one is measured.
+    return len(data) <= _SMALLEST_INNER_BOUND or oversized(document, document["type"]) is None

@@ -112,18 +112,18 @@ def _closest(
     branches: list[list[jsonschema_rs.ValidationError]], document: Any, schema: Schema, pointer: str
 ) -> Iterator[ShapeFault]:
     """Of several allowed forms the one that was most likely meant: it fits in type and has the fewest faults."""
+    path = list(branches[0][0].instance_path)
     read = [[fault for error in branch for fault in _faults_of(error, document, schema)] for branch in branches]
-    value_type = type_word(_at(document, list(branches[0][0].instance_path)))
-    meant = [faults for faults in read if not any(_other_type(fault, pointer, value_type) for fault in faults)]
+    meant = [
+        faults
+        for faults, branch in zip(read, branches, strict=True)
+        if not any(error.kind.name == "type" and list(error.instance_path) == path for error in branch)
+    ]
     if meant:
         yield from min(meant, key=len)
         return
     expected = " or ".join(dict.fromkeys(fault.expected for faults in read for fault in faults))
-    yield ShapeFault(pointer=pointer, expected=expected[:EXPECTED_LENGTH], found=value_type)
-
-
-def _other_type(fault: ShapeFault, pointer: str, value_type: str) -> bool:
-    return fault.pointer == pointer and fault.found == value_type
+    yield ShapeFault(pointer=pointer, expected=expected[:EXPECTED_LENGTH], found=type_word(_at(document, path)))
 
 
 def _at(document: Any, path: list[str | int]) -> Any:

@@ -18,6 +18,7 @@ from caisey.protocol import limits
 from caisey.protocol.canonical import canonical
 from caisey.protocol.faults import unsignable
 from caisey.protocol.frames import Pong, SignedFrame
+from caisey.protocol.strict_json import survey
 
 S = TypeVar("S", bound=SignedFrame)
 
@@ -27,8 +28,8 @@ SIGNATURE: Final = "signature"
 def signed_bytes(frame_type: str, document: dict[str, Any]) -> bytes:
     """The bytes under the signature. Raises `ValueError` for what a signed frame may not hold (§1)."""
     unsigned = {key: value for key, value in document.items() if key != SIGNATURE}
-    faults = unsignable(unsigned)
-    if faults:
+    if not survey(unsigned).signable:
+        faults = unsignable(unsigned)
         raise ValueError(f"a signed frame holds no {faults[0].found} at {faults[0].pointer}")
     return f"caisey-{frame_type}-v1\n".encode() + canonical(unsigned)
 

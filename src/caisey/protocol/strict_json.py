@@ -49,9 +49,10 @@ def depth_exceeds(data: bytes, depth: int = limits.JSON_DEPTH) -> bool:
         return False
     brackets = _outside_strings(data).translate(_TO_BRACES, _NOT_BRACKETS)
     for _ in range(depth):
-        if not brackets:
-            return False
-        brackets = brackets.replace(b"[]", b"")
+        fewer = brackets.replace(b"[]", b"")
+        if len(fewer) == len(brackets):
+            break
+        brackets = fewer
     # A pair that is left encloses `depth` levels that were taken away. Without one, only `]…[…` is left, which is not
     # JSON: a parser stops at the first `]`, and before it gets to the end it stands `len` levels deep.
     return b"[]" in brackets or (brackets.startswith(b"[") and len(brackets) > depth)
