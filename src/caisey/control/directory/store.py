@@ -68,7 +68,8 @@ class Draft:
         self.records: dict[tuple[type[Record], str], Record] = {}
         self.statements: list[Statement] = []
 
-    def new_id(self, prefix: str) -> str:
+    @staticmethod
+    def new_id(prefix: str) -> str:
         """A fresh id."""
         return ids.new_id(prefix, secrets.token_bytes(ids.RANDOM_BYTES))
 

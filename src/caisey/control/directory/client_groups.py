@@ -1,0 +1,58 @@
+"""Client groups: one customer or environment each, the unit of policy and of access.
+
+Owns their creation and how one is found by somebody who may see it.
+"""
+
+from __future__ import annotations
+
+from caisey.control.access import Principal
+from caisey.control.directory.records import ClientGroup
+from caisey.control.directory.store import Directory, Draft
+from caisey.core import ids
+from caisey.core.errors import Fault
+
+
+def find(directory: Directory, principal: Principal, client_group_id: str) -> ClientGroup:
+    """The client group, for somebody who may see it. Raises `resource.not_found`."""
+    found = directory.client_groups.get(client_group_id)
+    if found is None or found.organization_id != principal.organization_id:
+        raise Fault("resource.not_found")
+    if not principal.sees_group(client_group_id):
+        raise Fault("resource.not_found")
+    return found
+
+
+def visible(directory: Directory, principal: Principal) -> list[ClientGroup]:
+    """All that the principal may see, by name."""
+    groups = directory.groups_of(principal.organization_id)
+    return [group for group in groups if principal.sees_group(group.client_group_id)]
+
+
+def create(directory: Directory, draft: Draft, principal: Principal, name: str) -> ClientGroup:
+    """A new client group. Raises `access.group_limited` (the maker could not see it) or `client_group.name_taken`."""
+    if principal.client_groups is not None:
+        raise Fault("access.group_limited")
+    taken = {group.name.casefold() for group in directory.groups_of(principal.organization_id)}
+    if name.casefold() in taken:
+        raise Fault("client_group.name_taken")
+    group = ClientGroup(
+        client_group_id=draft.new_id(ids.CLIENT_GROUP),
+        organization_id=principal.organization_id,
+        name=name,
+        created_at_ms=draft.at_ms,
+    )
+    draft.note("client_group.created", client_group_id=group.client_group_id, name=name)
+    return draft.save(group)
+
+
+def checked(directory: Directory, principal: Principal, wanted: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Client groups to hand to a token or member: known, visible, and no more than the principal has.
+
+    None asks for all. Raises `resource.not_found` for an unknown one, `access.group_limited` for all where the
+    principal has not all.
+    """
+    if wanted is None:
+        if principal.client_groups is not None:
+            raise Fault("access.group_limited")
+        return None
+    return tuple(sorted({find(directory, principal, group_id).client_group_id for group_id in wanted}))

@@ -1,0 +1,119 @@
+"""Members: the people of an organization, with their role and client groups.
+
+Owns their life. How a member signs in is not its business.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+
+from caisey.control.access import Principal, Role
+from caisey.control.directory import client_groups
+from caisey.control.directory.records import Member
+from caisey.control.directory.store import Directory, Draft
+from caisey.core import ids
+from caisey.core.errors import Fault
+
+
+class MemberChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What to change; UNSET stays. `groups` None means every client group."""
+
+    name: str | UnsetType = UNSET
+    role: Role | UnsetType = UNSET
+    groups: tuple[str, ...] | UnsetType | None = UNSET
+
+
+def visible(directory: Directory, principal: Principal) -> list[Member]:
+    """Members who reach no further than the principal's client groups, by name."""
+    found = [member for member in directory.members.values() if _sees(principal, member)]
+    return sorted(found, key=lambda member: (member.name.casefold(), member.member_id))
+
+
+def find(directory: Directory, principal: Principal, member_id: str) -> Member:
+    """Raises `resource.not_found`."""
+    member = directory.members.get(member_id)
+    if member is None or not _sees(principal, member):
+        raise Fault("resource.not_found")
+    return member
+
+
+def create(
+    directory: Directory,
+    draft: Draft,
+    principal: Principal,
+    *,
+    name: str,
+    email: str,
+    role: Role,
+    groups: tuple[str, ...] | None,
+) -> Member:
+    """A new member. Raises `access.role_too_low` and `member.email_taken`."""
+    if not principal.may(role):
+        raise Fault("access.role_too_low")
+    email = email.casefold()
+    if any(other.email == email for other in _present(directory, principal.organization_id)):
+        raise Fault("member.email_taken")
+    member = Member(
+        member_id=draft.new_id(ids.USER),
+        organization_id=principal.organization_id,
+        name=name or email,
+        email=email,
+        role=role,
+        client_groups=client_groups.checked(directory, principal, groups),
+        created_at_ms=draft.at_ms,
+    )
+    _note(draft, "member.created", member)
+    return draft.save(member)
+
+
+def change(directory: Directory, draft: Draft, principal: Principal, member_id: str, wanted: MemberChange) -> Member:
+    """Raises `access.role_too_low` where the member's role, before or after, is above the principal's."""
+    member = find(directory, principal, member_id)
+    role = member.role if wanted.role is UNSET else wanted.role
+    if not (principal.may(member.role) and principal.may(role)):
+        raise Fault("access.role_too_low")
+    groups = member.client_groups
+    if wanted.groups is not UNSET:
+        groups = client_groups.checked(directory, principal, wanted.groups)
+    name = member.name if wanted.name is UNSET else wanted.name
+    changed = replace(member, name=name, role=role, client_groups=groups)
+    if changed != member:
+        _note(draft, "member.updated", changed)
+        draft.save(changed)
+    return changed
+
+
+def remove(directory: Directory, draft: Draft, principal: Principal, member_id: str) -> None:
+    """Ends the membership at once, with its streams. Raises `access.role_too_low`."""
+    member = find(directory, principal, member_id)
+    if not principal.may(member.role):
+        raise Fault("access.role_too_low")
+    draft.note("member.removed", member_id=member_id)
+    draft.save(replace(member, removed_at_ms=draft.at_ms))
+
+
+def _present(directory: Directory, organization_id: str) -> list[Member]:
+    everyone = directory.members.values()
+    return [m for m in everyone if m.organization_id == organization_id and m.removed_at_ms is None]
+
+
+def _sees(principal: Principal, member: Member) -> bool:
+    if member.organization_id != principal.organization_id or member.removed_at_ms is not None:
+        return False
+    if principal.client_groups is None:
+        return True
+    return member.client_groups is not None and principal.client_groups.issuperset(member.client_groups)
+
+
+def _note(draft: Draft, event_type: str, member: Member) -> None:
+    groups = None if member.client_groups is None else list(member.client_groups)
+    draft.note(
+        event_type,
+        member_id=member.member_id,
+        name=member.name,
+        email=member.email,
+        role=member.role.value,
+        client_groups=groups,
+    )
