@@ -5,24 +5,13 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.end_to_end.client import Api
-from tests.end_to_end.fleet import Desk, Fleet
+from tests.end_to_end.fleet import POLICY, Desk, Fleet
 from tests.end_to_end.server import Server
 from tests.foreign.loop import LoopThread
-
-POLICY: dict[str, Any] = {
-    "heartbeat_interval_s": 0.5,
-    "missed_to_unhealthy": 2,
-    "ack_window_s": 1.0,
-    "reconcile_window_s": 2.0,
-    "hold_expiry_s": 60,
-    "max_automatic": 2,
-}
-"""Windows so short that a whole life of a stall fits into a test."""
 
 HERE = Path(__file__).parent
 

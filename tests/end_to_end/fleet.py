@@ -15,6 +15,16 @@ from tests.foreign.runtime import Runtime
 from tests.foreign.wire import Frame, canonical_digest
 from tests.foreign.work import Script, answers
 
+POLICY: dict[str, Any] = {
+    "heartbeat_interval_s": 0.5,
+    "missed_to_unhealthy": 2,
+    "ack_window_s": 1.0,
+    "reconcile_window_s": 2.0,
+    "hold_expiry_s": 60,
+    "max_automatic": 2,
+}
+"""Windows so short that a whole life of a stall fits into a test."""
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _addresses = itertools.count(1)
 

@@ -43,7 +43,7 @@ def test_the_cancel_is_sent_on_every_connection_until_it_is_answered(desk: Desk)
     desk.runtime.drop_links()
     desk.runtime.saw("welcome", since=since)
     desk.runtime.heartbeats_pass(2)
-    assert not desk.runtime.recording.select("cancel")[-1].index > since
+    assert desk.runtime.recording.select("cancel", since=since) == []
 
 
 def test_a_cancel_that_lost_the_race_shows_the_finish(desk: Desk) -> None:
@@ -132,11 +132,7 @@ def test_input_reaches_the_command_once_and_in_order(desk: Desk) -> None:
     async def script(work: Work) -> None:
         await work.start()
         await work.progress(waiting_for_input=True)
-        for _ in range(2):
-            heard.append(await work.inputs.get())
-        await answers_after(work)
-
-    async def answers_after(work: Work) -> None:
+        heard.extend([await work.inputs.get(), await work.inputs.get()])
         await work.output(b"thanks\n")
         await work.finish()
 

@@ -217,3 +217,13 @@ def in_turn(*scripts: Script) -> Script:
         await (left.pop(0) if len(left) > 1 else left[0])(work)
 
     return script
+
+
+def by_command(**scripts: Script) -> Script:
+    """Each shell command by its first word; others answer."""
+
+    async def script(work: Work) -> None:
+        word = str(work.arguments.get("command", "")).partition(" ")[0]
+        await scripts.get(word, answers())(work)
+
+    return script
