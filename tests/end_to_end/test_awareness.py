@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from tests.end_to_end import views
 from tests.end_to_end.client import Api, problem_of, shell
@@ -188,7 +189,7 @@ def test_what_is_not_offered_is_refused_with_the_reason(desk: Desk) -> None:
     desk.runtime.script = answers()
     prompt = desk.answered()
     for action in ("release", "reroute", "input"):
-        more = {"data": "x"} if action == "input" else {}
+        more: dict[str, Any] = {"data": "x"} if action == "input" else {}
         status, problem = problem_of(desk.api.try_to_act(prompt, action, **more))
         assert (status, problem["code"]) == (409, "action.not_offered"), action
 
