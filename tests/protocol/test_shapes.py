@@ -84,6 +84,13 @@ def test_all_faults_at_once_in_the_order_of_their_places() -> None:
     ]
 
 
+def test_a_choice_between_fields() -> None:
+    schema = {"type": "object", "oneOf": [{"required": ["text"]}, {"required": ["data"]}]}
+    assert told({}, schema) == [("", "one of the fields text, data", "object of 0 fields")]
+    assert told({"text": 1, "data": 2}, schema) == [("", "exactly one of the allowed forms", "object of 2 fields")]
+    assert told({"text": 1}, schema) == []
+
+
 def test_a_document_of_another_type() -> None:
     assert told([]) == [("", "object", "array")]
 

@@ -102,28 +102,37 @@ def _faults_of(error: jsonschema_rs.ValidationError, document: Any, schema: Sche
             inner = value.get(name) if isinstance(value, dict) else None
             yield ShapeFault(pointer=join(pointer, name), expected="no such field", found=type_word(inner))
     elif keyword in {"anyOf", "oneOf"} and isinstance(detail, list):
-        yield from _closest(detail, document, schema, pointer)
+        yield from _closest(detail, document, schema, path)
     else:
         found = length_words(value) if keyword in _ABOUT_LENGTH else type_word(value)
         yield ShapeFault(pointer=pointer, expected=_expected(keyword, detail), found=found)
 
 
 def _closest(
-    branches: list[list[jsonschema_rs.ValidationError]], document: Any, schema: Schema, pointer: str
+    branches: list[list[jsonschema_rs.ValidationError]], document: Any, schema: Schema, path: list[str | int]
 ) -> Iterator[ShapeFault]:
     """Of several allowed forms the one that was most likely meant: it fits in type and has the fewest faults."""
-    path = list(branches[0][0].instance_path)
+    pointer = join("", *path)
+    if not all(branches):
+        found = length_words(_at(document, path))
+        yield ShapeFault(pointer=pointer, expected="exactly one of the allowed forms", found=found)
+        return
     read = [[fault for error in branch for fault in _faults_of(error, document, schema)] for branch in branches]
     meant = [
         faults
         for faults, branch in zip(read, branches, strict=True)
         if not any(error.kind.name == "type" and list(error.instance_path) == path for error in branch)
     ]
-    if meant:
+    if len(meant) > 1 and all(len(faults) == 1 and faults[0].found == ABSENT for faults in meant):
+        names = ", ".join(faults[0].pointer.rpartition("/")[2] for faults in meant)
+        yield ShapeFault(
+            pointer=pointer, expected=f"one of the fields {names}", found=length_words(_at(document, path))
+        )
+    elif meant:
         yield from min(meant, key=len)
-        return
-    expected = " or ".join(dict.fromkeys(fault.expected for faults in read for fault in faults))
-    yield ShapeFault(pointer=pointer, expected=expected[:EXPECTED_LENGTH], found=type_word(_at(document, path)))
+    else:
+        expected = " or ".join(dict.fromkeys(fault.expected for faults in read for fault in faults))
+        yield ShapeFault(pointer=pointer, expected=expected[:EXPECTED_LENGTH], found=type_word(_at(document, path)))
 
 
 def _at(document: Any, path: list[str | int]) -> Any:

@@ -38,8 +38,8 @@ _PASSED_ON: Final = frozenset(
     {
         "PATH", "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR", "TERM",
         "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "TEMP", "TMP", "USERPROFILE", "USERNAME",
-        "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "PROGRAMFILES", "PROGRAMFILES(X86)", "PROGRAMW6432", "ALLUSERSPROFILE",
-        "COMPUTERNAME", "NUMBER_OF_PROCESSORS", "PROCESSOR_ARCHITECTURE", "PUBLIC", "PSMODULEPATH", "DRIVERDATA",
+        "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "PROGRAMFILES", "PROGRAMFILES(X86)", "PROGRAMW6432",
+        "ALLUSERSPROFILE", "COMPUTERNAME", "NUMBER_OF_PROCESSORS", "PROCESSOR_ARCHITECTURE", "PUBLIC", "PSMODULEPATH", "DRIVERDATA",
     }
 )  # fmt: skip
 """What a command inherits of the runtime's own variables. The runtime's secrets and settings are not among them."""
@@ -138,7 +138,7 @@ def _environment(arguments: Mapping[str, Any]) -> dict[str, str | FilePath]:
 
 
 def _wants_cmd(arguments: Mapping[str, Any], platform: PlatformName) -> bool:
-    return arguments.get("interpreter", "cmd" if platform == "windows" else "sh") == "cmd"
+    return bool(arguments.get("interpreter", "cmd" if platform == "windows" else "sh") == "cmd")
 
 
 def _unix_shell(arguments: Mapping[str, Any], platform: PlatformName) -> Plan:
