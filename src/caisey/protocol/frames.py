@@ -244,10 +244,13 @@ class Dispatch(Frame, frozen=True, kw_only=True, tag="dispatch"):
 
 
 class Cancel(Frame, frozen=True, kw_only=True, tag="cancel"):
+    """`unless_started` is an addition to version 1: a withdrawal, answered with the statement of what started."""
+
     runtime_id: Id
     incarnation: Id
     attempt: Reference
     consent: Ordinal
+    unless_started: bool = False
     signature: Signature = ""
 
 
