@@ -111,7 +111,10 @@ class World:
             if due is None or due > end:
                 break
             self.now = max(self.now + 1, due)
-            types += self.do(c.Tick())
+            done = self.do(c.Tick())
+            after = next_due(self.session, self.view)
+            assert done or after is None or after > self.now, "a deadline passed and nothing came of it"
+            types += done
         self.now = max(end, self.now)
         return types
 

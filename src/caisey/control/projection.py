@@ -41,7 +41,8 @@ class Projection:
 
     due_row_ms: int | None = None
     known: bool = False  # whether `due_row_ms` is what the table says
-    attention: dict[str, tuple[object, ...]] = field(default_factory=dict)
+    fresh: bool = False  # the session began in this process: what is not in the fields below is not in the tables
+    attention: dict[str, tuple[object, ...] | None] = field(default_factory=dict)
     stalled: set[str] = field(default_factory=set)
 
     def project(
@@ -151,7 +152,7 @@ class Projection:
         call = after.calls[event.tool_call_id]
         if isinstance(event, e.ToolCallReplaced):
             writes.append(_tool_call(organization_id, after, event.call.id, call.prompt_id))
-        if isinstance(event, e.ToolCallEnded) and call.id in self.stalled:
+        if isinstance(event, e.ToolCallEnded) and (call.id in self.stalled or not self.fresh):
             by_person = event.outcome != "done" or any(a.why in BY_PERSON for a in call.attempts)
             recovered = "person" if by_person else "automatic"
             writes.append(
@@ -175,13 +176,12 @@ class Projection:
     ) -> None:
         key = f"call:{call.id}"
         row = attention_row(organization_id, session, call, view, now_ms)
-        if row == self.attention.get(key):
-            return
-        if row is None:
-            writes.append(("DELETE FROM attention WHERE key = ?", (key,)))
-            self.attention.pop(key, None)
+        if row == self.attention.get(key) and (self.fresh or key in self.attention):
             return
         self.attention[key] = row
+        if row is None:
+            writes.append(("DELETE FROM attention WHERE key = ?", (key,)))
+            return
         writes.append(
             (
                 "INSERT OR REPLACE INTO attention (key, organization_id, client_group_id, endpoint_id, session_id,"
@@ -251,9 +251,7 @@ def _tool_call(organization_id: str, session: Session, tool_call_id: str, prompt
     )
 
 
-def _session(
-    writes: list[Write], organization_id: str, session: Session, record: e.Recorded, now_ms: int
-) -> None:
+def _session(writes: list[Write], organization_id: str, session: Session, record: e.Recorded, now_ms: int) -> None:
     event = record.event
     if isinstance(event, e.PromptAccepted):
         writes.append(

@@ -119,7 +119,7 @@ class Sessions:
         command = c.CreateSession(
             actor=actor, session_id=session_id, client_group_id=client_group_id, title=title, ticket=ticket
         )
-        slot = Slot(Session(id=session_id, endpoint_id=endpoint_id), organization_id)
+        slot = Slot(Session(id=session_id, endpoint_id=endpoint_id), organization_id, projection=Projection(fresh=True))
         self._keep(session_id, slot)
         return (await self._decide(slot, command, writes)).session
 
@@ -127,9 +127,7 @@ class Sessions:
         """Decide and append; returns after COMMIT. Raises Fault where the command is refused."""
         return await self.submit(session_id, command, writes)
 
-    def submit(
-        self, session_id: str, command: c.Command, writes: Sequence[Write] = ()
-    ) -> asyncio.Future[Handled]:
+    def submit(self, session_id: str, command: c.Command, writes: Sequence[Write] = ()) -> asyncio.Future[Handled]:
         """Decide now, in order; the future resolves after COMMIT. `writes` go into the same transaction."""
         try:
             slot = self._load(session_id)
@@ -165,7 +163,7 @@ class Sessions:
         try:
             appended = self._log.append(entries, [*writes, *more])
         except Overloaded:
-            self._forget(before.id)
+            slot.projection = Projection()  # what it noted was not written; it looks at the tables anew
             return self._failed(Fault("server.overloaded"))
         numbered = [
             msgspec.structs.replace(record, sequence=sequence)
@@ -231,7 +229,7 @@ class Sessions:
         if slot.last is None or slot.last.done():
             done.set_result(handled)
         else:
-            slot.last.add_done_callback(lambda _: done.done() or done.set_result(handled))
+            slot.last.add_done_callback(lambda _: None if done.done() else done.set_result(handled))
         return done
 
     def follow(self, follower: Callable[[Committed], None]) -> None:
@@ -267,7 +265,7 @@ class Sessions:
         for other_id in list(self._by_endpoint.get(session.endpoint_id, ())):
             other = self._slots.get(other_id)
             if other is not None and other_id != session.id and _overtaken(other.session, actor.id):
-                self.submit(other_id, c.Advance())
+                _let_go(self.submit(other_id, c.Advance()))
 
     def _freed(self, session: Session, event: e.AttemptEnded | e.VerdictRefined) -> None:
         runtime_id = session.calls[event.tool_call_id].attempts[event.number - 1].runtime_id
@@ -276,7 +274,7 @@ class Sessions:
         for other_id in list(self._by_endpoint.get(session.endpoint_id, ())):
             other = self._slots.get(other_id)
             if other is not None and _held_busy(other.session):
-                self.submit(other_id, c.Advance(freed_runtime_id=runtime_id))
+                _let_go(self.submit(other_id, c.Advance(freed_runtime_id=runtime_id)))
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -290,6 +288,7 @@ class Sessions:
             await asyncio.wait([slot.last])
             if session_id not in self._slots:
                 return await self.read(session_id)
+            slot = self._slots[session_id]
         return slot.session
 
     def peek(self, session_id: str) -> Session | None:
@@ -378,6 +377,17 @@ class Sessions:
         self._by_endpoint.clear()
 
 
+def _let_go(future: asyncio.Future[Handled]) -> None:
+    """Nobody waits for it; a fault is logged, not lost."""
+
+    def look(done: asyncio.Future[Handled]) -> None:
+        error = None if done.cancelled() else done.exception()
+        if error is not None:
+            logger.warning("session.command_failed", error=str(error))
+
+    future.add_done_callback(look)
+
+
 def _overtaken(session: Session, actor_id: str) -> bool:
     """It has mutating work that was not started, by the consent of somebody else."""
     return any(
@@ -396,6 +406,3 @@ def _held_busy(session: Session) -> bool:
         for call in session.live_calls()
         for a in call.open_attempts
     )
-
-
-

@@ -308,7 +308,11 @@ def _dispatched(a: Attempt, r: e.Recorded, ev: e.AttemptDispatched) -> Attempt:
 
 
 def _asked(a: Attempt, r: e.Recorded, ev: e.ReconcileAsked) -> Attempt:
-    due = a.due_at_ms if a.state in (S.LOST, S.ENDED) else ev.due_at_ms
+    due: int | None = ev.due_at_ms
+    if a.state is S.DISPATCHED:
+        due = a.window_ends_ms or due  # however early it was asked, the window is the window
+    elif a.state in (S.LOST, S.ENDED):
+        due = a.due_at_ms
     return replace(a, asked_at_ms=r.at_ms, asked_sequence=a.journal_sequence, due_at_ms=due)
 
 

@@ -73,6 +73,8 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     escalated_to: str | None = None
     outcome: str | None = None
     replaced_by: str | None = None
+    ended_at_ms: int | None = None
+    ended_by: e.Actor | None = None  # who ended it, where a person did
     dropped: bool = False  # a person gave it up; nothing more is sent for it
     sequence: int = 0
 
@@ -261,7 +263,9 @@ def _own(call: ToolCall, record: e.Recorded, event: e.Event) -> ToolCall:
         return replace(call, owner=event.to, escalated_to=event.to)
     if isinstance(event, e.ToolCallEnded):
         dropped = call.dropped or event.outcome in ("dropped", "cancelled")
+        call = replace(call, ended_at_ms=record.at_ms, ended_by=record.actor)
         return replace(call, outcome=event.outcome, due_at_ms=None, waiting_since_ms=None, dropped=dropped)
     if isinstance(event, e.ToolCallReplaced):
+        call = replace(call, ended_at_ms=record.at_ms, ended_by=record.actor)
         return replace(call, outcome="replaced", replaced_by=event.call.id, due_at_ms=None, waiting_since_ms=None)
     return call

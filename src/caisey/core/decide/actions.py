@@ -82,11 +82,12 @@ def _offered_waiting(call: ToolCall) -> list[Action]:
 
 def _offered_running(call: ToolCall) -> list[Action]:
     actions = [Action.ESCALATE, Action.CANCEL]
+    unsent = all(a.state in NOT_SENT for a in call.open_attempts)
     for a in call.open_attempts:
         if a.state in (AttemptState.QUEUED, AttemptState.HELD):
-            actions += [Action.HOLD, Action.REROUTE]
+            actions += [Action.HOLD, Action.REROUTE] if unsent else [Action.HOLD]
         if a.state is AttemptState.HELD:
-            actions += [Action.RELEASE, Action.ADJUST]
+            actions += [Action.RELEASE, Action.ADJUST] if unsent else [Action.RELEASE]
         if a.state is AttemptState.STARTED:
             actions.append(Action.INPUT)
     return sorted(set(actions))

@@ -69,6 +69,8 @@ def _dispatched(d: Draft, a: Attempt) -> None:
     end = a.window_ends_ms or d.now
     if a.asked_at_ms is None:
         ask_journal(d, a.tool_call_id, a.number, max(end, d.now + 1))
+    elif _passed(d, end) and a.acknowledged_at_ms is not None:
+        lose(d, a, "silent")  # sent again, and known to be in the journal: no orphan
     elif _passed(d, end):
         _pass_window(d, a, "ack")
 
@@ -147,6 +149,8 @@ def due_of(a: Attempt, view: EndpointView) -> int:
             runtime = view.runtime(a.runtime_id) if a.runtime_id else None
             interval = runtime.heartbeat_interval_ms if runtime else view.policy.ms("heartbeat_interval")
             return max(due, proof + 2 * interval)
+    elif a.check_due_ms is not None:  # a runtime was asked to prove that it answers
+        return max(due, a.check_due_ms if a.hold is None else min(a.check_due_ms, a.hold.until_ms))
     return due
 
 
@@ -165,8 +169,6 @@ def next_due(session: Session, view: EndpointView) -> int | None:
                 if a.state is AttemptState.STARTED and a.notice is None:
                     quiet = a.quiet_since_ms or a.started_at_ms or 0
                     dues.append(quiet + view.policy.ms("stall_after"))
-                if a.check_due_ms is not None:
-                    dues.append(a.check_due_ms)
         if call.state is CallState.WAITING and call.due_at_ms is not None:
             dues.append(call.due_at_ms)
     return min(dues, default=None)

@@ -160,7 +160,7 @@ def _why_none(d: Draft, fitting: list[RuntimeView], owed: bool) -> Blocked:
 def _ask(d: Draft, a: Attempt, ask: Ask) -> None:
     if a.check_due_ms is not None and d.now < a.check_due_ms:
         return  # asked already; the answer or the deadline comes
-    if a.check_due_ms is not None and a.state is AttemptState.QUEUED:
+    if a.check_due_ms is not None and (a.hold is None or a.hold.reason is HoldReason.BUSY):
         _hold(d, d.call(a.tool_call_id), a, _unanswered(d, a))
         return
     due = d.now + min(CHECK_WINDOW_MS, ask.runtime.heartbeat_interval_ms)
