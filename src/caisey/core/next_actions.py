@@ -60,7 +60,8 @@ def links(scene: Scene, words: Words) -> list[dict[str, str]]:
 def _others(scene: Scene) -> tuple[str, ...]:
     """Everything else that may fit a call that waits for a person, safest first."""
     give_up = "drop" if scene.ran is Ran.NO else "giveup" if scene.ran is Ran.UNCONFIRMED else "norepeat"
-    return ("check", "resume", "partial", "wait", "edit", again_code(scene), "other", "help", give_up)
+    wait = () if scene.answers else ("wait",)
+    return ("check", "resume", "partial", *wait, "edit", again_code(scene), "other", "help", give_up)
 
 
 def _is_risky_limit(scene: Scene, item: dict[str, Any]) -> bool:

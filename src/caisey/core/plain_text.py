@@ -45,8 +45,9 @@ def last_line(text: str, length: int) -> str | None:
 
 
 def literal(tool: str, arguments: dict[str, Any], length: int = 400) -> str:
-    """A tool call as one says it: the tool, then its values in their order; a lone command stands for itself."""
-    words = [_value(name, value) for name, value in arguments.items() if value is not None]
+    """A tool call as one says it: the tool, what it shall do, then the other values in their order."""
+    order = sorted(arguments, key=lambda name: name != "action")
+    words = [_value(name, arguments[name]) for name in order if arguments[name] is not None]
     return one_line(" ".join([tool, *words]), length)
 
 

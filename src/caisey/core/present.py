@@ -1,0 +1,174 @@
+"""Sessions and prompts as the API shows them (API.md `GET /prompts/{id}`, `GET /sessions/{id}`).
+
+Owns the shape of the answers. Pure: session, view, time and reader are arguments, and the output's bytes come in with
+the `Telling` (see `present_output.wanted`). Names of fields are public and never change; more may stand beside them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from caisey.core import events as e
+from caisey.core.decide.settle import REMINDER_MS
+from caisey.core.next_actions import decisions, links
+from caisey.core.plain_text import literal
+from caisey.core.present_attempt import Standing, attempt, spoken, standing
+from caisey.core.present_output import Wanted, wanted
+from caisey.core.scene import PLAINLY, Scene, Telling
+from caisey.core.session import Prompt, Session
+from caisey.core.spoken import optional_rfc3339, rfc3339
+from caisey.core.states import CallState
+from caisey.core.tool_call import ToolCall
+from caisey.core.values import helper_id
+from caisey.core.variants import leading
+from caisey.core.view import EndpointView
+from caisey.core.words import of_scene
+
+__all__ = ["Telling", "Wanted", "present_call", "present_prompt", "present_session", "wanted"]
+
+MAX_PROMPTS = 200  # of a session, in one answer; the newest ones
+
+
+def present_prompt(
+    session: Session, prompt_id: str, view: EndpointView, now_ms: int, telling: Telling = PLAINLY
+) -> dict[str, Any]:
+    """`GET /prompts/{id}`. Raises KeyError for a prompt that the session does not have."""
+    prompt = session.prompts[prompt_id]
+    return {
+        "id": prompt.id,
+        "session_id": session.id,
+        "endpoint_id": session.endpoint_id,
+        "created_at": rfc3339(prompt.accepted_at_ms),
+        "actor": actor(prompt.actor),
+        "text": prompt.text,
+        "origin": None if prompt.origin is None else _origin(prompt.origin),
+        "sequence": session.prompt_sequence(prompt),
+        "state": prompt.state.value,
+        "tool_calls": [present_call(Scene(session, c, view, now_ms, telling)) for c in session.calls_of(prompt)],
+    }
+
+
+def present_call(scene: Scene) -> dict[str, Any]:
+    """One tool call with all its attempts, and `now`: how it stands, in words, with what may be done."""
+    call = scene.call
+    stands = call_standing(scene)
+    return {
+        "id": call.id,
+        "position": call.spec.position,
+        "tool": call.spec.tool,
+        "tool_version": call.spec.tool_version,
+        "arguments": call.spec.arguments,
+        "effect": call.spec.effect.value,
+        "limits": {"time_ms": call.spec.limits.time_ms, "output_bytes": call.spec.limits.output_bytes},
+        "consents": len(call.consents),
+        "state": call.state.value,
+        "ran": scene.ran.value,
+        "attempts": [attempt(scene, a) for a in call.attempts],
+        "outcome": call.outcome,
+        "owner": stands.owner if stands else None,
+        "due_at": rfc3339(stands.due_at_ms) if stands else None,
+        "next_state": stands.next_state if stands else None,
+        "now": now_of(scene),
+        "literal": literal(call.spec.tool, call.spec.arguments),
+        "check": call.spec.check,
+        "waiting_why": call.waiting_why,
+        "escalated_to": call.escalated_to,
+        "replaced_by": call.replaced_by,
+        "ended_at": optional_rfc3339(call.ended_at_ms if call.state is CallState.ENDED else None),
+    }
+
+
+def now_of(scene: Scene) -> dict[str, Any]:
+    """How the call stands now: words, and the one place where its buttons are."""
+    words = of_scene(scene)
+    return spoken(words) | {"next_actions": decisions(scene, words), "links": links(scene, words)}
+
+
+def call_standing(scene: Scene) -> Standing | None:
+    """Owner, deadline and next state of a call that has not ended (RECOVERY.md §9, 1)."""
+    call = scene.call
+    if call.state is CallState.ENDED:
+        return None
+    person = helper_id(call, scene.view.policy, scene.session.owner)
+    if call.state is CallState.WAITING:
+        due = max(call.due_at_ms or scene.now, scene.view.grace_until_ms)
+        return Standing(call.owner or person, due, CallState.WAITING.value)
+    if call.state is CallState.RUNNING:
+        open_now = leading(scene)
+        stands = standing(scene, open_now) if open_now is not None else None
+        return stands or Standing("control_plane", max(scene.now, scene.view.grace_until_ms), CallState.ENDED.value)
+    return _pending_standing(scene, person)
+
+
+def _pending_standing(scene: Scene, person: str) -> Standing:
+    """A step that was not sent stands with the step in its way; if that one is closed, with a person."""
+    before = scene.stopped_before
+    if before is not None and before.state in (CallState.RUNNING, CallState.WAITING):
+        stands = call_standing(Scene(scene.session, before, scene.view, scene.now, scene.telling))
+        assert stands is not None
+        return Standing(stands.owner, stands.due_at_ms, CallState.RUNNING.value)
+    since = (before.ended_at_ms if before is not None else None) or scene.prompt.accepted_at_ms
+    reminders = max(0, scene.now - since) // REMINDER_MS + 1
+    return Standing(person, since + reminders * REMINDER_MS, CallState.PENDING.value)
+
+
+def present_session(session: Session, view: EndpointView, now_ms: int, telling: Telling = PLAINLY) -> dict[str, Any]:
+    """`GET /sessions/{id}`: the session with its prompts in short, newest last."""
+    prompts = list(session.prompts.values())
+    open_calls = [c for c in session.calls.values() if c.state is not CallState.ENDED]
+    return {
+        "id": session.id,
+        "endpoint_id": session.endpoint_id,
+        "client_group_id": session.client_group_id,
+        "title": session.title,
+        "ticket": session.ticket,
+        "owner": session.owner,
+        "created_at": rfc3339(session.created_at_ms),
+        "sequence": session.sequence,
+        "state": "open" if session.closed is None else "closed",
+        "closed": None
+        if session.closed is None
+        else {"outcome": session.closed.outcome, "verified": session.closed.verified},
+        "open_tool_calls": len(open_calls),
+        "prompts_total": len(prompts),
+        "prompts": [_short(session, p, view, now_ms, telling) for p in prompts[-MAX_PROMPTS:]],
+    }
+
+
+def _short(session: Session, prompt: Prompt, view: EndpointView, now_ms: int, telling: Telling) -> dict[str, Any]:
+    return {
+        "id": prompt.id,
+        "created_at": rfc3339(prompt.accepted_at_ms),
+        "actor": actor(prompt.actor),
+        "text": prompt.text,
+        "origin": None if prompt.origin is None else _origin(prompt.origin),
+        "sequence": session.prompt_sequence(prompt),
+        "state": prompt.state.value,
+        "tool_calls": [_step(session, c, view, now_ms, telling) for c in session.calls_of(prompt)],
+    }
+
+
+def _step(session: Session, call: ToolCall, view: EndpointView, now_ms: int, telling: Telling) -> dict[str, Any]:
+    scene = Scene(session, call, view, now_ms, telling)
+    words = of_scene(scene)
+    return {
+        "id": call.id,
+        "position": call.spec.position,
+        "tool": call.spec.tool,
+        "literal": literal(call.spec.tool, call.spec.arguments),
+        "effect": call.spec.effect.value,
+        "state": call.state.value,
+        "ran": scene.ran.value,
+        "label": words.label,
+        "tone": words.tone.value,
+        "outcome": call.outcome,
+    }
+
+
+def actor(who: e.Actor) -> dict[str, str]:
+    """Kind and id, as events show it."""
+    return {"kind": who.kind, "id": who.id}
+
+
+def _origin(origin: e.Origin) -> dict[str, str]:
+    return {"action": origin.action, "tool_call_id": origin.tool_call_id}
