@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -135,8 +136,8 @@ def test_nothing_is_confirmed_that_was_not_sent(desk: Desk) -> None:
 
 
 def test_reconnection_goes_on_from_what_is_confirmed(desk: Desk) -> None:
-    """PROTOCOL §6: "After a reconnection the runtime sends output again from the last confirmed offset"; the offsets are
-    in `welcome.confirm` for what the hello stated."""
+    """PROTOCOL §6: "After a reconnection the runtime sends output again from the last confirmed offset"; the offsets
+    are in `welcome.confirm` for what the hello stated."""
     gate = Gate()
 
     async def script(work: Work) -> None:
@@ -212,7 +213,7 @@ def test_any_cutting_and_repeating_gives_the_same_bytes(desk: Desk, data: st.Dat
     """§9, 4, for pieces in any order, repeated and overlapping."""
     whole = data.draw(st.binary(min_size=1, max_size=60).filter(lambda b: b.strip() != b""))
     cuts = sorted({0, len(whole), *data.draw(st.lists(st.integers(0, len(whole)), max_size=5))})
-    parts = [(a, whole[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+    parts = [(a, whole[a:b]) for a, b in itertools.pairwise(cuts)]
     extra = data.draw(st.lists(st.sampled_from(parts), max_size=4))
     order = data.draw(st.permutations([*parts, *extra]))
     prompt = desk.ask(script=pieces(*order, whole=whole))

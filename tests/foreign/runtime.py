@@ -135,6 +135,10 @@ class Runtime:
     def say(self, payload: Frame | str | bytes) -> None:
         self._loop.run(self.send(payload))
 
+    def state(self, tool_call_id: str, number: int = 1, consent: int = 1) -> None:
+        """The journal's word about one attempt, unasked."""
+        self._loop.run(self._hearing.state((tool_call_id, number), consent))
+
     def later(self, work: Any) -> Any:
         """Runs a coroutine of the test on the runtime's loop."""
         return self._loop.run(work)
