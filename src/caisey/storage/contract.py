@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from caisey.core.events import Actor
+from caisey.core.spoken import rfc3339
 
 Write = tuple[str, tuple[object, ...]]
 """One statement and its values, executed in the transaction of the events beside it. The SQL is a constant."""
@@ -39,6 +40,28 @@ class Stored(Entry, frozen=True, kw_only=True):
     previous: str
     digest: str
     digests: dict[str, str] = {}
+
+    def to_public(self) -> dict[str, Any]:
+        """The event as the log, SSE and the audit line show it (API.md, "Event").
+
+        `digests` stands there once a field was redacted, so that the chain verifies without it.
+        """
+        public: dict[str, Any] = {
+            "sequence": self.sequence,
+            "at": rfc3339(self.at_ms),
+            "organization_id": self.organization_id,
+            "session_id": self.session_id,
+            "type": self.type,
+            "actor": {"kind": self.actor.kind, "id": self.actor.id},
+            "reason": self.reason,
+            "payload": self.payload,
+            "salts": self.salts,
+            "previous": self.previous,
+            "digest": self.digest,
+        }
+        if self.digests:
+            public["digests"] = self.digests
+        return public
 
 
 class Appended(NamedTuple):
