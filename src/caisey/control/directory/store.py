@@ -11,7 +11,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from caisey.control.directory.records import (
     COLUMNS,
@@ -28,11 +28,13 @@ from caisey.control.directory.records import (
     Runtime,
 )
 from caisey.core import ids
+from caisey.core.errors import Fault
+from caisey.core.events import Actor
 from caisey.core.policy import Policy, PolicyFields, effective
+from caisey.storage.contract import AppendFailed, Entry, Log, Overloaded
 
 if TYPE_CHECKING:
     from caisey.control.clock import Clock
-    from caisey.core.events import Actor
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -42,21 +44,6 @@ Statement = tuple[str, tuple[Cell, ...]]
 Listener = Callable[[tuple[Record, ...]], None]
 
 
-class Note(NamedTuple):
-    """One directory event on its way into the log."""
-
-    organization_id: str
-    type: str
-    at_ms: int
-    actor: Actor
-    reason: str | None
-    payload: dict[str, Any]
-
-
-Append = Callable[[list[Note], list[Statement]], Awaitable[None]]
-"""Appends events and executes statements in one transaction; returns after COMMIT."""
-
-
 class Draft:
     """What one change will commit: events, records, further statements."""
 
@@ -64,7 +51,7 @@ class Draft:
         self.organization_id = organization_id
         self.actor = actor
         self.at_ms = at_ms
-        self.notes: list[Note] = []
+        self.notes: list[Entry] = []
         self.records: dict[tuple[type[Record], str], Record] = {}
         self.statements: list[Statement] = []
 
@@ -75,7 +62,16 @@ class Draft:
 
     def note(self, event_type: str, *, reason: str | None = None, **payload: Any) -> None:
         """One event. What concerns an endpoint carries its `endpoint_id`: who may see the event follows from it."""
-        self.notes.append(Note(self.organization_id, event_type, self.at_ms, self.actor, reason, payload))
+        entry = Entry(
+            organization_id=self.organization_id,
+            session_id=None,
+            type=event_type,
+            at_ms=self.at_ms,
+            actor=self.actor,
+            reason=reason,
+            payload=payload,
+        )
+        self.notes.append(entry)
 
     def save(self, record: R) -> R:
         """The record as it will be. A record saved twice counts as it was saved last."""
@@ -90,8 +86,8 @@ class Draft:
 class Directory:
     """See the module. Reading is plain attribute access; the mappings are to be read only."""
 
-    def __init__(self, append: Append, clock: Clock) -> None:
-        self._append = append
+    def __init__(self, log: Log, clock: Clock) -> None:
+        self._log = log
         self._clock = clock
         self._changing = asyncio.Lock()
         self._listeners: list[Listener] = []
@@ -130,7 +126,13 @@ class Directory:
     async def _commit(self, draft: Draft) -> None:
         records = tuple(draft.records.values())
         saved = [(COLUMNS[type(record)].save, COLUMNS[type(record)].row(record)) for record in records]
-        await self._append(draft.notes, [*saved, *draft.statements])
+        try:
+            await self._log.append(draft.notes, [*saved, *draft.statements]).committed
+        except Overloaded:
+            raise Fault("server.overloaded") from None
+        except AppendFailed:
+            await self.refresh()  # a COMMIT that failed may have happened all the same: the tables know
+            raise Fault("server.storage_failed") from None
         for record in records:
             self._put(record)
         for listener in self._listeners:
@@ -178,11 +180,14 @@ class Directory:
 
     # -- memory -----------------------------------------------------------------------------------------------------
 
-    def load(self, kind: type[Record], rows: Iterable[tuple[Any, ...]]) -> None:
-        """The rows of one table, once at start, before anything is changed."""
-        columns = COLUMNS[kind]
-        for row in rows:
-            self._put(columns.record(row))
+    async def refresh(self) -> None:
+        """Everything as the tables have it: at start, and where memory may not be what was committed.
+
+        Rows are never deleted, so putting all of them in is enough.
+        """
+        for kind, columns in COLUMNS.items():
+            for row in await self._log.query(columns.select):
+                self._put(columns.record(row))
 
     def _put(self, record: Record) -> None:
         match record:

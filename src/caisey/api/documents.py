@@ -1,0 +1,252 @@
+"""What the API shows of the directory, as types: encoded from them, and described from them in OpenAPI.
+
+Owns field names of answers. Times are text (`times.at`), ids stand as `id` in their own document. Must never have a
+field for a secret that is not shown once by design.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import field
+
+from caisey.control.access import Role
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """Every answer with fixed fields derives from this."""
+
+
+class Problem(Document, frozen=True, kw_only=True):
+    """RFC 9457 problem details; some codes add fields of their own."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    hint: str
+    detail: str | msgspec.UnsetType = msgspec.UNSET
+    errors: list[ShapeError] | msgspec.UnsetType = msgspec.UNSET
+
+
+class ShapeError(Document, frozen=True, kw_only=True):
+    """One place that does not fit. `found` is a type or a length, never a value."""
+
+    pointer: str
+    expected: str
+    found: str
+
+
+class Command(Document, frozen=True, kw_only=True):
+    """What to paste on the computer, per OS."""
+
+    linux: str
+    macos: str
+    windows: str
+
+
+class EnrollmentTokenShown(Document, frozen=True, kw_only=True):
+    """One line of the list of enrollment tokens."""
+
+    id: str
+    scope: str
+    client_group_id: str | None
+    endpoint_id: str | None
+    uses: int
+    used: int
+    created_at: str
+    created_by: str
+    expires_at: str
+    expired: bool
+
+
+class EnrollmentTokenMade(Document, frozen=True, kw_only=True):
+    """The only answer that holds the token. `command` has it too."""
+
+    id: str
+    token: str | None
+    command: Command | None
+    scope: str
+    client_group_id: str | None
+    endpoint_id: str | None
+    uses: int
+    expires_at: str
+    secret_shown_once: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class TokenShown(Document, frozen=True, kw_only=True):
+    """One API token. `client_group_ids` null: every client group."""
+
+    id: str
+    name: str
+    role: Role
+    client_group_ids: list[str] | None
+    created_at: str
+    created_by: str
+    expires_at: str | None
+
+
+class TokenMade(TokenShown, frozen=True, kw_only=True):
+    """The only answer that holds the token."""
+
+    token: str | None
+    secret_shown_once: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class MemberShown(Document, frozen=True, kw_only=True):
+    """One person. `client_group_ids` null: every client group."""
+
+    id: str
+    name: str
+    email: str
+    role: Role
+    client_group_ids: list[str] | None
+    created_at: str
+
+
+class ClientGroupShown(Document, frozen=True, kw_only=True):
+    """One customer or environment."""
+
+    id: str
+    name: str
+    created_at: str
+
+
+class SendableShown(Document, frozen=True, kw_only=True):
+    """Whether new work may go out now, why not, and when a runtime last proved that it answers."""
+
+    value: bool
+    reason: str | None
+    proved_at: str | None
+
+
+class RuntimeShown(Document, frozen=True, kw_only=True):
+    """One agent of the computer. `incarnation` is null while it was never connected."""
+
+    id: str
+    incarnation: str | None
+    boot_id: str | None
+    bridges: list[str]
+    last_proof_at: str | None
+    version: str
+    journal_id: str
+    enrolled_at: str
+    accepting: bool
+    settle_only: bool
+    suspected_since: str | None
+    revoked_at: str | None
+    compromised: bool
+
+
+class FactShown(Document, frozen=True, kw_only=True):
+    """One thing known of the computer, and how old that knowledge is."""
+
+    value: Any
+    at: str
+    age_s: float
+    source: str
+
+
+class RemovingShown(Document, frozen=True, kw_only=True):
+    """Until `gone_at` it can be undone: PATCH {"removing": false}."""
+
+    since: str
+    gone_at: str
+
+
+class EndpointShown(Document, frozen=True, kw_only=True):
+    """One computer. `open_sessions` and `held` are counts."""
+
+    id: str
+    name: str
+    hostname: str
+    client_group_id: str | None
+    client_group: str | None
+    tags: list[str]
+    health: str
+    health_since: str | None
+    sendable: SendableShown
+    runtimes: list[RuntimeShown]
+    open_sessions: int
+    held: int
+    facts: dict[str, FactShown]
+    review_needed: bool
+    like_endpoint_id: str | None
+    removing: RemovingShown | None
+    created_at: str
+
+
+class EffectiveField(Document, frozen=True, kw_only=True):
+    """The value of one policy field and the level that it comes from: default, organization, client_group, tag:NAME,
+    endpoint."""
+
+    value: Any
+    origin: str = field(name="from")
+
+
+class AttentionItem(Document, frozen=True, kw_only=True):
+    """One thing that waits for a person; `reason` says why it stands where it stands."""
+
+    type: str
+    label: str
+    since: str
+    due_at: str | None
+    owner: str | None
+    reason: str | None
+    session_id: str | None
+    prompt_id: str | None
+    tool_call_id: str | None
+    endpoint_id: str | None
+    client_group_id: str | None
+
+
+class SessionShown(Document, frozen=True, kw_only=True):
+    """One line of the list of sessions."""
+
+    id: str
+    endpoint_id: str
+    client_group_id: str | None
+    title: str
+    ticket: str | None
+    owner: str
+    state: str
+    created_at: str
+    updated_at: str
+
+
+class EventShown(Document, frozen=True, kw_only=True):
+    """One event as the log, the streams and the audit line show it."""
+
+    sequence: int
+    at: str
+    organization_id: str
+    session_id: str | None
+    type: str
+    actor: ActorShown
+    reason: str | None
+    payload: dict[str, Any]
+    salts: dict[str, str]
+    previous: str
+    digest: str
+
+
+class ActorShown(Document, frozen=True, kw_only=True):
+    """Who did it."""
+
+    kind: str
+    id: str
+
+
+class ToolShown(Document, frozen=True, kw_only=True):
+    """One tool. Either `effect` is fixed, or `effect_by_call`: a person states it with each call."""
+
+    name: str
+    version: int
+    arguments_schema: dict[str, Any]
+    result_schema: dict[str, Any] | None
+    effect: str | None
+    effect_by_call: bool
+    platforms: list[str]
+    check: Any
+    digest: str

@@ -1,0 +1,225 @@
+"""`/client-groups` and the policies of every level.
+
+Owns the mapping. A policy body holds only the fields it sets; the effective policy says for each field where it comes
+from.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from caisey.api.call import Answer, Call, Route
+from caisey.api.documents import ClientGroupShown, EffectiveField
+from caisey.api.fields import Id, Name, Tag
+from caisey.api.pages import Page, PageQuery, page_in_memory
+from caisey.api.problem import shape_fault
+from caisey.api.times import at
+from caisey.control.access import Role
+from caisey.control.directory import client_groups, endpoints, policies
+from caisey.control.directory.records import ClientGroup
+from caisey.control.directory.store import Draft
+from caisey.core.policy import FIELDS, PolicyFields
+from caisey.protocol.frames import ShapeFault
+
+
+class ClientGroupBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new client group."""
+
+    name: Name
+
+
+class EffectiveQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which endpoint's."""
+
+    endpoint: Id
+
+
+async def list_groups(call: Call) -> Answer:
+    found = client_groups.visible(call.services.directory, call.principal)
+    return Answer(page_in_memory(found, call.query, _order, _shown))
+
+
+def create_group(call: Call, draft: Draft) -> Answer:
+    return Answer(_shown(client_groups.create(call.services.directory, draft, call.principal, call.body.name)), 201)
+
+
+async def show_group(call: Call) -> Answer:
+    return Answer(_shown(client_groups.find(call.services.directory, call.principal, call.path["client_group_id"])))
+
+
+async def read_organization_policy(call: Call) -> Answer:
+    return Answer(policies.read(call.services.directory, call.principal.organization_id, "organization"))
+
+
+def put_organization_policy(call: Call, draft: Draft) -> Answer:
+    return Answer(policies.put(call.services.directory, draft, "organization", "", call.body))
+
+
+async def read_group_policy(call: Call) -> Answer:
+    group = client_groups.find(call.services.directory, call.principal, call.path["client_group_id"])
+    return Answer(
+        policies.read(call.services.directory, group.organization_id, "client_group", group.client_group_id)
+    )
+
+
+def put_group_policy(call: Call, draft: Draft) -> Answer:
+    directory = call.services.directory
+    group = client_groups.find(directory, call.principal, call.path["client_group_id"])
+    return Answer(policies.put(directory, draft, "client_group", group.client_group_id, call.body))
+
+
+async def read_tag_policy(call: Call) -> Answer:
+    return Answer(policies.read(call.services.directory, call.principal.organization_id, "tag", _tag(call)))
+
+
+def put_tag_policy(call: Call, draft: Draft) -> Answer:
+    return Answer(policies.put(call.services.directory, draft, "tag", _tag(call), call.body))
+
+
+async def read_endpoint_policy(call: Call) -> Answer:
+    endpoint = endpoints.find(call.services.directory, call.principal, call.path["endpoint_id"])
+    return Answer(
+        policies.read(call.services.directory, endpoint.organization_id, "endpoint", endpoint.endpoint_id)
+    )
+
+
+def put_endpoint_policy(call: Call, draft: Draft) -> Answer:
+    directory = call.services.directory
+    endpoint = endpoints.find(directory, call.principal, call.path["endpoint_id"])
+    return Answer(policies.put(directory, draft, "endpoint", endpoint.endpoint_id, call.body))
+
+
+async def effective(call: Call) -> Answer:
+    endpoint = endpoints.find(call.services.directory, call.principal, call.query.endpoint)
+    policy, origins = call.services.directory.policy_with_origins(endpoint.endpoint_id)
+    return Answer({name: EffectiveField(value=getattr(policy, name), origin=origins[name]) for name in FIELDS})
+
+
+def _tag(call: Call) -> str:
+    """A tag as it can stand on an endpoint. Raises `request.invalid_shape`."""
+    try:
+        return msgspec.convert(call.path["tag"], Tag)
+    except msgspec.ValidationError:
+        fault = ShapeFault(pointer="/tag", expected="a tag: 1 to 64 characters without spaces", found="another string")
+        raise shape_fault("request.invalid_shape", [fault]) from None
+
+
+def _order(group: ClientGroup) -> tuple[str, str]:
+    return (group.name.casefold(), group.client_group_id)
+
+
+def _shown(group: ClientGroup) -> ClientGroupShown:
+    return ClientGroupShown(id=group.client_group_id, name=group.name, created_at=at(group.created_at_ms))
+
+
+ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/client-groups",
+        role=Role.VIEWER,
+        summary="Client groups, by name",
+        read=list_groups,
+        query=PageQuery,
+        answers=Page[ClientGroupShown],
+    ),
+    Route(
+        method="POST",
+        path="/client-groups",
+        role=Role.ADMIN,
+        summary="Make a client group",
+        change=create_group,
+        body=ClientGroupBody,
+        whole_organization=True,
+        status=201,
+        answers=ClientGroupShown,
+    ),
+    Route(
+        method="GET",
+        path="/client-groups/{client_group_id}",
+        role=Role.VIEWER,
+        summary="One client group",
+        read=show_group,
+        answers=ClientGroupShown,
+    ),
+    Route(
+        method="GET",
+        path="/policy",
+        role=Role.VIEWER,
+        summary="What the organization sets",
+        read=read_organization_policy,
+        answers=PolicyFields,
+    ),
+    Route(
+        method="PUT",
+        path="/policy",
+        role=Role.ADMIN,
+        summary="Replace what the organization sets",
+        change=put_organization_policy,
+        body=PolicyFields,
+        whole_organization=True,
+        answers=PolicyFields,
+    ),
+    Route(
+        method="GET",
+        path="/client-groups/{client_group_id}/policy",
+        role=Role.VIEWER,
+        summary="What a client group sets",
+        read=read_group_policy,
+        answers=PolicyFields,
+    ),
+    Route(
+        method="PUT",
+        path="/client-groups/{client_group_id}/policy",
+        role=Role.ADMIN,
+        summary="Replace what a client group sets",
+        change=put_group_policy,
+        body=PolicyFields,
+        answers=PolicyFields,
+    ),
+    Route(
+        method="GET",
+        path="/tags/{tag}/policy",
+        role=Role.VIEWER,
+        summary="What an environment tag sets",
+        read=read_tag_policy,
+        answers=PolicyFields,
+    ),
+    Route(
+        method="PUT",
+        path="/tags/{tag}/policy",
+        role=Role.ADMIN,
+        summary="Replace what an environment tag sets",
+        change=put_tag_policy,
+        body=PolicyFields,
+        whole_organization=True,
+        answers=PolicyFields,
+    ),
+    Route(
+        method="GET",
+        path="/endpoints/{endpoint_id}/policy",
+        role=Role.VIEWER,
+        summary="What an endpoint sets",
+        read=read_endpoint_policy,
+        answers=PolicyFields,
+    ),
+    Route(
+        method="PUT",
+        path="/endpoints/{endpoint_id}/policy",
+        role=Role.ADMIN,
+        summary="Replace what an endpoint sets",
+        change=put_endpoint_policy,
+        body=PolicyFields,
+        answers=PolicyFields,
+    ),
+    Route(
+        method="GET",
+        path="/policies/effective",
+        role=Role.VIEWER,
+        summary="The policy in force on an endpoint, with where each field comes from",
+        read=effective,
+        query=EffectiveQuery,
+        answers=dict[str, EffectiveField],
+    ),
+)

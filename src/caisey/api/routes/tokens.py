@@ -1,0 +1,228 @@
+"""`/tokens` and `/members`: who has a way in, and what each may do.
+
+Owns the mapping; the rules are `directory.tokens`' and `directory.members`'.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+from msgspec.structs import replace
+
+from caisey.api.call import Answer, Call, Route
+from caisey.api.documents import MemberShown, TokenMade, TokenShown
+from caisey.api.fields import Email, Groups, Name, Title
+from caisey.api.pages import Page, PageQuery, page_in_memory
+from caisey.api.times import at
+from caisey.control.access import Role
+from caisey.control.directory import members, tokens
+from caisey.control.directory.records import ApiToken, Member
+from caisey.control.directory.store import Draft
+
+ExpiresIn = Annotated[float, Meta(gt=0, le=3_660 * 86_400)]
+
+
+class TokenBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`client_group_ids` absent or null: every client group. `client_groups` is another name for it."""
+
+    role: Role
+    name: Title = ""
+    client_group_ids: Groups | None = None
+    client_groups: Groups | None = None
+    expires_in_s: ExpiresIn | None = None
+
+
+class MemberBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`client_group_ids` absent or null: every client group. `client_groups` is another name for it."""
+
+    email: Email
+    role: Role
+    name: Title = ""
+    client_group_ids: Groups | None = None
+    client_groups: Groups | None = None
+
+
+class MemberPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is absent stays."""
+
+    name: Name | UnsetType = UNSET
+    role: Role | UnsetType = UNSET
+    client_group_ids: Groups | UnsetType | None = UNSET
+    client_groups: Groups | UnsetType | None = UNSET
+
+
+async def list_tokens(call: Call) -> Answer:
+    found = tokens.visible(call.services.directory, call.principal)
+    return Answer(page_in_memory(found, call.query, _token_order, _token))
+
+
+def create_token(call: Call, draft: Draft) -> Answer:
+    body: TokenBody = call.body
+    token, text = tokens.create(
+        call.services.directory,
+        draft,
+        call.principal,
+        role=body.role,
+        name=body.name,
+        groups=_groups(body),
+        expires_in_s=body.expires_in_s,
+    )
+    made = TokenMade(**_fields(_token(token)), token=text)
+    return Answer(made, 201, remembered=replace(made, token=None, secret_shown_once=True))
+
+
+def revoke_token(call: Call, draft: Draft) -> Answer:
+    tokens.revoke(call.services.directory, draft, call.principal, call.path["token_id"])
+    return Answer(status=204)
+
+
+async def list_members(call: Call) -> Answer:
+    found = members.visible(call.services.directory, call.principal)
+    return Answer(page_in_memory(found, call.query, _member_order, _member))
+
+
+def create_member(call: Call, draft: Draft) -> Answer:
+    body: MemberBody = call.body
+    member = members.create(
+        call.services.directory,
+        draft,
+        call.principal,
+        name=body.name,
+        email=body.email,
+        role=body.role,
+        groups=_groups(body),
+    )
+    return Answer(_member(member), 201)
+
+
+async def show_member(call: Call) -> Answer:
+    return Answer(_member(members.find(call.services.directory, call.principal, call.path["member_id"])))
+
+
+def change_member(call: Call, draft: Draft) -> Answer:
+    body: MemberPatch = call.body
+    groups = body.client_groups if body.client_group_ids is UNSET else body.client_group_ids
+    wanted = members.MemberChange(name=body.name, role=body.role, groups=groups)
+    member = members.change(call.services.directory, draft, call.principal, call.path["member_id"], wanted)
+    return Answer(_member(member))
+
+
+def remove_member(call: Call, draft: Draft) -> Answer:
+    members.remove(call.services.directory, draft, call.principal, call.path["member_id"])
+    return Answer(status=204)
+
+
+def _groups(body: TokenBody | MemberBody) -> tuple[str, ...] | None:
+    return body.client_groups if body.client_group_ids is None else body.client_group_ids
+
+
+def _fields(shown: TokenShown) -> dict[str, Any]:
+    return {name: getattr(shown, name) for name in shown.__struct_fields__}
+
+
+def _token_order(token: ApiToken) -> tuple[int, str]:
+    return (-token.created_at_ms, token.token_id)
+
+
+def _token(token: ApiToken) -> TokenShown:
+    return TokenShown(
+        id=token.token_id,
+        name=token.name,
+        role=token.role,
+        client_group_ids=None if token.client_groups is None else list(token.client_groups),
+        created_at=at(token.created_at_ms),
+        created_by=token.created_by,
+        expires_at=at(token.expires_at_ms),
+    )
+
+
+def _member_order(member: Member) -> tuple[str, str]:
+    return (member.name.casefold(), member.member_id)
+
+
+def _member(member: Member) -> MemberShown:
+    return MemberShown(
+        id=member.member_id,
+        name=member.name,
+        email=member.email,
+        role=member.role,
+        client_group_ids=None if member.client_groups is None else list(member.client_groups),
+        created_at=at(member.created_at_ms),
+    )
+
+
+ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/tokens",
+        role=Role.ADMIN,
+        summary="API tokens, newest first",
+        read=list_tokens,
+        query=PageQuery,
+        answers=Page[TokenShown],
+    ),
+    Route(
+        method="POST",
+        path="/tokens",
+        role=Role.ADMIN,
+        summary="Make an API token, at most with one's own role and client groups",
+        change=create_token,
+        body=TokenBody,
+        status=201,
+        answers=TokenMade,
+    ),
+    Route(
+        method="DELETE",
+        path="/tokens/{token_id}",
+        role=Role.ADMIN,
+        summary="Revoke an API token; its streams end",
+        change=revoke_token,
+        status=204,
+    ),
+    Route(
+        method="GET",
+        path="/members",
+        role=Role.ADMIN,
+        summary="Members, by name",
+        read=list_members,
+        query=PageQuery,
+        answers=Page[MemberShown],
+    ),
+    Route(
+        method="POST",
+        path="/members",
+        role=Role.ADMIN,
+        summary="Add a member",
+        change=create_member,
+        body=MemberBody,
+        status=201,
+        answers=MemberShown,
+    ),
+    Route(
+        method="GET",
+        path="/members/{member_id}",
+        role=Role.ADMIN,
+        summary="One member",
+        read=show_member,
+        answers=MemberShown,
+    ),
+    Route(
+        method="PATCH",
+        path="/members/{member_id}",
+        role=Role.ADMIN,
+        summary="Change name, role or client groups of a member",
+        change=change_member,
+        body=MemberPatch,
+        answers=MemberShown,
+    ),
+    Route(
+        method="DELETE",
+        path="/members/{member_id}",
+        role=Role.ADMIN,
+        summary="Remove a member",
+        change=remove_member,
+        status=204,
+    ),
+)

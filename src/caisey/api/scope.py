@@ -1,0 +1,79 @@
+"""Finding what an id means, for somebody who may see it, and the SQL that leaves out the rest.
+
+Owns the one answer to an id that one may not see: `resource.not_found`, exactly as for one that does not exist.
+A session is seen by its client group; work on it also needs the computer to be in one's sight now.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from caisey.api.call import Call
+from caisey.control.access import Principal
+from caisey.control.directory import endpoints
+from caisey.control.directory.records import Endpoint
+from caisey.core.errors import Fault
+from caisey.core.session import Prompt, Session
+from caisey.core.tool_call import ToolCall
+
+
+class FoundPrompt(NamedTuple):
+    """A prompt and where it stands."""
+
+    session: Session
+    prompt: Prompt
+
+
+class FoundCall(NamedTuple):
+    """A tool call and where it stands."""
+
+    session: Session
+    call: ToolCall
+
+
+async def session(call: Call, session_id: str) -> Session:
+    """The session as it is durable."""
+    organization_id = call.services.sessions.organization_of(session_id)
+    if organization_id != call.principal.organization_id:
+        raise Fault("resource.not_found")
+    found = await call.services.sessions.read(session_id)
+    if found is None or not call.principal.sees_group(found.client_group_id):
+        raise Fault("resource.not_found")
+    return found
+
+
+async def prompt(call: Call, prompt_id: str) -> FoundPrompt:
+    """The prompt and its session."""
+    rows = call.services.query("SELECT session_id FROM prompts WHERE prompt_id = ?", (prompt_id,))
+    if not rows:
+        raise Fault("resource.not_found")
+    found = await session(call, str(rows[0][0]))
+    if prompt_id not in found.prompts:
+        raise Fault("resource.not_found")
+    return FoundPrompt(found, found.prompts[prompt_id])
+
+
+async def tool_call(call: Call, tool_call_id: str) -> FoundCall:
+    """The tool call and its session."""
+    place = call.services.sessions.session_of_call(tool_call_id)
+    if place is None:
+        raise Fault("resource.not_found")
+    found = await session(call, place[0])
+    if tool_call_id not in found.calls:
+        raise Fault("resource.not_found")
+    return FoundCall(found, found.calls[tool_call_id])
+
+
+def workable(call: Call, found: Session) -> Endpoint:
+    """The session's computer, if the principal may work on it now."""
+    return endpoints.find(call.services.directory, call.principal, found.endpoint_id)
+
+
+def in_sight(principal: Principal, column: str = "client_group_id") -> tuple[str, tuple[str, ...]]:
+    """A condition on a table with `organization_id` and a client group, and its values. `column` is a constant."""
+    if principal.client_groups is None:
+        return "organization_id = ?", (principal.organization_id,)
+    groups = msgspec.json.encode(sorted(principal.client_groups)).decode()
+    return f"organization_id = ? AND {column} IN (SELECT value FROM json_each(?))", (principal.organization_id, groups)

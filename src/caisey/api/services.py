@@ -1,0 +1,66 @@
+"""What handlers reach: the control plane's parts, by the little of each that the API needs.
+
+Owns the protocols for parts that stand elsewhere. `wiring` fills `Services` in; nothing here is made here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from caisey.core.view import EndpointView
+
+if TYPE_CHECKING:
+    from caisey.api.metrics import Metrics
+    from caisey.control.access import Access
+    from caisey.control.clock import Clock
+    from caisey.control.directory.answered import AnsweredWrites
+    from caisey.control.directory.store import Directory
+    from caisey.control.sessions import Sessions
+    from caisey.storage.contract import Log
+
+
+class Live(Protocol):
+    """What lives: the hub."""
+
+    def view_of(self, endpoint_id: str) -> EndpointView:
+        """The endpoint as it is at this moment."""
+
+    def journal_reviewed(self, endpoint_id: str) -> None:
+        """A person has looked at the journals that went back in time: they are trusted again."""
+
+
+class Output(Protocol):
+    """Where the bytes of commands lie."""
+
+    async def read(self, key: tuple[str, int, str], start: int, end: int) -> bytes:
+        """The durable bytes of a range that is covered."""
+
+
+class Nudges(Protocol):
+    """Says that an organization has new events; what they are stands in the log."""
+
+    def watch(self, organization_id: str, session_id: str | None = None) -> Any:
+        """A context manager that gives a `Watch`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """See the module."""
+
+    clock: Clock
+    log: Log
+    directory: Directory
+    access: Access
+    answered: AnsweredWrites
+    sessions: Sessions
+    live: Live
+    output: Output
+    metrics: Metrics
+    control_plane_key: bytes
+    public_url: str | None = None
+
+    def query(self, sql: str, values: tuple[Any, ...]) -> Sequence[tuple[Any, ...]]:
+        """A quick look into the tables, on the spot: point queries and short ranges over an index only."""
+        return self.log.query_now(sql, values)

@@ -1,0 +1,150 @@
+"""From one line of the route table to one HTTP handler.
+
+Owns the order in which a request is judged: who asks (401), whether the role is enough (403), the idempotency key, the
+query and the body (4xx with every fault), and only then the handler. A write is committed together with the answer
+that a repeated request gets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+from litestar import Request
+from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+
+from caisey.api import bodies
+from caisey.api.call import PREFIX, Answer, Call, Nothing, Route, Sending, encode
+from caisey.api.services import Services
+from caisey.control.access import Principal
+from caisey.control.directory.answered import Answered, Claim
+from caisey.core.errors import Fault
+
+AnyRequest = Request[Any, Any, Any]
+Responder = Callable[[AnyRequest], Awaitable[Any]]
+
+KEY_HEADER: Final = "idempotency-key"
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_SAME: Final = msgspec.json.Encoder(order="sorted")
+_HEADERS: Final = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+_NOTHING: Final = Nothing()
+
+
+def handler_of(route: Route, services: Services) -> HTTPRouteHandler:
+    """The framework's handler for a line of the table."""
+    respond = _reader(route, services) if route.read is not None else _writer(route, services)
+
+    async def handle(request: AnyRequest) -> Any:
+        return await respond(request)
+
+    # The framework reads annotations to decide what to inject; these are the ones it has to see.
+    handle.__annotations__ = {"request": Request, "return": Any}
+    path = PREFIX + re.sub(r"\{(\w+)\}", r"{\1:str}", route.path)
+    return HTTPRouteHandler(
+        path,
+        http_method=route.method,
+        name=f"{route.method} {route.path}",
+        opt={"route": route},
+        include_in_schema=False,
+        status_code=200,
+        sync_to_thread=False,
+    )(handle)
+
+
+def admit(route: Route, services: Services, request: AnyRequest) -> Principal:
+    """Who asks, if they may ask this at all."""
+    principal = services.access.authenticate(request.headers.get("authorization"))
+    if not principal.may(route.role):
+        raise Fault("access.role_too_low", f"This needs the role {route.role.value}.")
+    if route.whole_organization and principal.client_groups is not None:
+        raise Fault("access.group_limited")
+    return principal
+
+
+def _reader(route: Route, services: Services) -> Responder:
+    read = route.read
+    if read is None:
+        raise ValueError(f"{route.path} reads nothing")
+
+    async def respond(request: AnyRequest) -> Any:
+        principal = admit(route, services, request)
+        query = _NOTHING if route.query is Nothing else bodies.query(request, route.query)
+        answer = await read(Call(services, principal, request.path_params, query, None, request))
+        return _sent(answer)
+
+    return respond
+
+
+def _writer(route: Route, services: Services) -> Responder:
+    async def respond(request: AnyRequest) -> Any:
+        principal = admit(route, services, request)
+        key = _key(route, request)
+        document, body = await _body(route, request)
+        call = Call(services, principal, request.path_params, _NOTHING, body, request)
+        who = (principal.id, request.method, request.url.path)
+        async with services.answered.claim(who, key, _SAME.encode(document)) as claim:
+            if claim.answered is not None:
+                return await _again(route, call, claim.answered)
+            return _sent(await _do(route, call, claim))
+
+    return respond
+
+
+async def _do(route: Route, call: Call, claim: Claim) -> Answer:
+    if route.work is not None:
+        return await route.work(call, claim)
+    if route.change is None:
+        raise ValueError(f"{route.path} does nothing")
+    async with call.services.directory.changing(call.principal.organization_id, call.principal.actor) as draft:
+        answer = route.change(call, draft)
+        draft.statements += claim.remember(answer.status, body=answer.for_repeats())
+    if answer.after is not None:
+        answer.after()
+    return answer
+
+
+async def _again(route: Route, call: Call, answered: Answered) -> Any:
+    """The first answer once more. Where it was lost between COMMIT and answer, what it would be now."""
+    if answered.body is not None:
+        return _response(answered.body, answered.status)
+    if route.again is None or answered.resource is None:
+        return _response(b"", answered.status)
+    return _response(encode(await route.again(call, answered.resource)), answered.status)
+
+
+def _key(route: Route, request: AnyRequest) -> str | None:
+    key = request.headers.get(KEY_HEADER)
+    if key is not None and _KEY.fullmatch(key) is None:
+        raise Fault("request.invalid_header", "Idempotency-Key: 1 to 255 visible ASCII characters.")
+    return key
+
+
+async def _body(route: Route, request: AnyRequest) -> tuple[Any, Any]:
+    """The parsed document, for telling repeats apart, and the typed body."""
+    data = await bodies.read(request, route.body_bytes or bodies.BODY_BYTES)
+    if route.body is None:
+        return None, None
+    if data or request.headers.get("content-type") is not None:
+        bodies.require_json(request)
+    if not data.strip() and route.method == "POST":
+        data = b"{}"
+    document = bodies.parse_json(data)
+    return document, bodies.typed(document, route.body, route.shape_code)
+
+
+def _sent(answer: Answer | Sending) -> Any:
+    if not isinstance(answer, Answer):
+        return answer
+    return _response(encode(answer.body), answer.status, answer.headers)
+
+
+def _response(body: bytes, status: int, headers: Any = None) -> ASGIResponse:
+    if status == 204:
+        return ASGIResponse(status_code=204, headers=_HEADERS)
+    media_type = "application/json" if status < 400 else "application/problem+json"
+    return ASGIResponse(
+        body=body, status_code=status, media_type=media_type, headers={**_HEADERS, **headers} if headers else _HEADERS
+    )
