@@ -113,9 +113,10 @@ class Sessions:
         ticket: str | None,
         client_group_id: str | None = None,
         writes: Sequence[Write] = (),
+        session_id: str | None = None,
     ) -> Session:
-        """A new session, durable."""
-        session_id = new_id(SESSION, self._random(17))
+        """A new session, durable. `session_id` is a fresh id where `writes` have to name it."""
+        session_id = session_id or new_id(SESSION, self._random(17))
         command = c.CreateSession(
             actor=actor, session_id=session_id, client_group_id=client_group_id, title=title, ticket=ticket
         )
