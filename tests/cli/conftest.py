@@ -8,17 +8,30 @@ from pathlib import Path
 import pytest
 
 from tests.cli import program
-from tests.cli.stub_server import Stub, serving
+from tests.cli.stub_server import Listener, Stub, serving
 
 Cli = Callable[..., program.Done]
 
 
 @pytest.fixture
-def stub() -> Iterator[Stub]:
+def listener_and_stub() -> Iterator[tuple[Listener, Stub]]:
+    """Both, for the two fixtures below."""
+    stub = Stub()
+    stub.endpoint()
+    with serving(stub) as listener:
+        yield listener, stub
+
+
+@pytest.fixture
+def stub(listener_and_stub: tuple[Listener, Stub]) -> Stub:
     """A control plane with one computer, ACCT-07."""
-    with serving(Stub()) as serving_stub:
-        serving_stub.endpoint()
-        yield serving_stub
+    return listener_and_stub[1]
+
+
+@pytest.fixture
+def listener(listener_and_stub: tuple[Listener, Stub]) -> Listener:
+    """What listens for that control plane: it can go away and come back."""
+    return listener_and_stub[0]
 
 
 @pytest.fixture

@@ -53,6 +53,51 @@ def run(arguments: list[str], env: dict[str, str], *, stdin: str = "", cwd: Path
     return Done(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
 
 
+def run_for_bytes(arguments: list[str], env: dict[str, str]) -> bytes:
+    """Run it to its good end; stdout as it is."""
+    return subprocess.run([*COMMAND, *arguments], env=env, capture_output=True, timeout=WITHIN_S, check=True).stdout
+
+
+class WithPipes:
+    """A process that runs beside the test, its streams in pipes."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+
+    def stderr_line(self) -> str:
+        """The next line of stderr; fails when none comes. Read what you wait for: it is gone from `end` then."""
+        assert self.process.stderr is not None
+        ready, _, _ = select.select([self.process.stderr], [], [], WITHIN_S)
+        assert ready, "no line on stderr in time"
+        return self.process.stderr.readline().decode("utf-8", "replace")
+
+    def end(self) -> Done:
+        """Read on to its end."""
+        out, err = self.process.communicate(timeout=WITHIN_S)
+        return Done(self.process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+
+
+@contextmanager
+def with_pipes(arguments: list[str], env: dict[str, str]) -> Iterator[WithPipes]:
+    """Start it; it is ended with the block."""
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        start_new_session=True,
+    )
+    try:
+        yield WithPipes(process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        with process:
+            pass
+
+
 class OnTerminal:
     """A process whose stdin, stdout and stderr are one terminal."""
 
@@ -60,17 +105,18 @@ class OnTerminal:
         self._process = process
         self._master = master
         self.seen = ""
+        self._at = 0
 
     def read_until(self, text: str) -> str:
-        """What it wrote, once `text` is in what came since the last call; fails when it ends or takes too long."""
+        """What it wrote up to `text`, looked for behind the last one; fails when it ends or takes too long."""
         deadline = time.monotonic() + WITHIN_S
-        came = ""
-        while text not in came:
+        while text not in self.seen[self._at :]:
             data = self._read(deadline)
-            assert data, f"ended, or silent for too long, before {text!r} came:\n{self.seen}"
-            came += data
+            assert data, f"ended, or silent for too long, before {text!r} came:\n{self.seen[self._at :]}"
             self.seen += data
-        return came
+        begin = self._at
+        self._at = self.seen.index(text, begin) + len(text)
+        return self.seen[begin : self._at]
 
     def type(self, text: str) -> None:
         """Type on its keyboard; `\\x03` is Ctrl-C."""

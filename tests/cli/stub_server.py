@@ -88,6 +88,7 @@ class Stub:
     streams: int = 0
     reads: int = 0  # how often a prompt was read
     closing: bool = False
+    held: str = "(nothing)"
     url: str = ""
     _kept: dict[tuple[str, str, str], tuple[str, tuple[int, Json]]] = field(default_factory=dict)
 
@@ -116,6 +117,14 @@ class Stub:
     ) -> None:
         """The next matching requests fail. `path` is a regular expression for the whole path below the prefix."""
         self.failures.append(Failure(method, path, times, answer, after))
+
+    def hold_answers(self, path: str) -> None:
+        """Requests to this path are taken and never answered."""
+        self.held = path
+
+    def newest_prompt(self) -> Json:
+        """The prompt that was accepted last."""
+        return list(self.prompts.values())[-1]
 
     def cut_streams(self) -> None:
         """Close every open event stream."""
@@ -409,6 +418,8 @@ class _Handler(BaseHTTPRequestHandler):
             )
             if failure is not None:
                 failure.times -= 1
+            if re.fullmatch(stub.held, request.path):
+                stub.changed.wait_for(lambda: stub.closing)
         if failure is not None and not failure.after:
             if failure.answer is None:
                 self.close_connection = True
@@ -494,21 +505,41 @@ class _Server(ThreadingHTTPServer):
     stub: Stub
 
 
-@contextmanager
-def serving(stub: Stub, port: int = 0) -> Iterator[Stub]:
-    """The stub on a port of this machine, until the block ends."""
-    server = _Server(("127.0.0.1", port), _Handler)
-    server.stub = stub
-    stub.closing = False
-    stub.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield stub
-    finally:
-        with stub.changed:
-            stub.closing = True
-            stub.changed.notify_all()
+class Listener:
+    """The stub on a port of this machine, that can go away and come back to the same one."""
+
+    def __init__(self, stub: Stub) -> None:
+        self._stub = stub
+        self._port = 0
+        self._server: _Server | None = None
+
+    def listen(self) -> None:
+        """Be there."""
+        self._server = server = _Server(("127.0.0.1", self._port), _Handler)
+        server.stub = self._stub
+        self._port = int(server.server_address[1])
+        self._stub.closing = False
+        self._stub.url = f"http://127.0.0.1:{self._port}"
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def leave(self) -> None:
+        """Be gone: nothing listens, and every connection is closed."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        with self._stub.changed:
+            self._stub.closing = True
+            self._stub.changed.notify_all()
         server.shutdown()
         server.server_close()
-        thread.join(5)
+
+
+@contextmanager
+def serving(stub: Stub) -> Iterator[Listener]:
+    """The stub, until the block ends."""
+    listener = Listener(stub)
+    listener.listen()
+    try:
+        yield listener
+    finally:
+        listener.leave()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli import program
 from tests.cli.conftest import Cli
-from tests.cli.stub_server import Stub, problem, serving
+from tests.cli.stub_server import Listener, Stub, problem
 
 Json = dict[str, Any]
 
@@ -210,12 +210,9 @@ def test_hostile_output_is_shown_and_not_obeyed(stub: Stub, caisey: Cli) -> None
 
 
 def test_raw_writes_the_bytes(stub: Stub, env: dict[str, str]) -> None:
-    import subprocess
-
     data = bytes(range(256)) * 3
     stub.on_prompt = answers(data)
-    command = [*program.COMMAND, "prompt", "ACCT-07", "--raw", "--", "x"]
-    assert subprocess.run(command, env=env, capture_output=True, timeout=30, check=True).stdout == data
+    assert program.run_for_bytes(["prompt", "ACCT-07", "--raw", "--", "x"], env) == data
 
 
 def test_hostile_words_of_a_computer_do_not_reach_stderr_raw(stub: Stub, caisey: Cli) -> None:
@@ -226,7 +223,7 @@ def test_hostile_words_of_a_computer_do_not_reach_stderr_raw(stub: Stub, caisey:
     assert "\x1b" not in done.err
     assert "\u202e" not in done.err
     assert "EVIL␛[31m ([red]A\\u202e): x" in done.err
-    assert "[bold]boom" in done.err
+    assert "[bold]boom␊␛[31m" in done.err
 
 
 def test_stderr_of_the_command_goes_to_stderr(stub: Stub, caisey: Cli) -> None:
@@ -307,12 +304,11 @@ def test_new_information_is_said_loudly(stub: Stub, caisey: Cli) -> None:
     assert 'New information. We showed "No reply". The computer now says: Done.' in done.err
 
 
-def test_an_unreachable_control_plane(tmp_path: Path) -> None:
-    with serving(Stub()) as gone:
-        url = gone.url
-    done = program.run(["prompt", "ACCT-07", "--", "x"], program.environment(tmp_path, url))
+def test_an_unreachable_control_plane(stub: Stub, listener: Listener, caisey: Cli) -> None:
+    listener.leave()
+    done = caisey("prompt", "ACCT-07", "--", "x")
     assert done.code == 31, done
-    assert f"Caisey at {url} does not answer: nothing listens there" in done.err
+    assert f"Caisey at {stub.url} does not answer: nothing listens there" in done.err
     assert "caisey doctor" in done.err
 
 
@@ -354,52 +350,36 @@ def test_a_cut_stream_loses_and_doubles_nothing(stub: Stub, caisey: Cli) -> None
     assert resumed == sorted(resumed, key=lambda text: int(text or 0))
 
 
-def test_a_control_plane_that_comes_back_is_followed_on(tmp_path: Path) -> None:
-    stub = Stub()
-    stub.endpoint()
-
+def test_a_control_plane_that_comes_back_is_followed_on(stub: Stub, listener: Listener, env: dict[str, str]) -> None:
     def script(stub: Stub, prompt: Json) -> None:
         stub.started(prompt)
         stub.output(prompt, b"before\n")
 
     stub.on_prompt = script
-    with serving(stub):
-        port = int(stub.url.rsplit(":", 1)[1])
-        import subprocess
-
-        process = subprocess.Popen(
-            [*program.COMMAND, "prompt", "ACCT-07", "--", "x"],
-            env=program.environment(tmp_path, stub.url), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+    with program.with_pipes(["prompt", "ACCT-07", "--", "x"], env) as process:
         stub.wait_for(lambda: stub.sent("GET", "/tool-calls/.*/output"), "the first output was read")
-    try:
-        with serving(stub, port):
-            [prompt] = stub.prompts.values()
-            stub.output(prompt, b"after\n")
-            stub.ended(prompt, "answered", "yes")
-            out, err = process.communicate(timeout=30)
-        assert (process.returncode, out) == (0, b"before\nafter\n"), err.decode()
-    finally:
-        process.kill()
-        process.wait(5)
+        listener.leave()
+        stub.output(stub.newest_prompt(), b"meanwhile\n")
+        listener.listen()
+        stub.output(stub.newest_prompt(), b"after\n")
+        stub.ended(stub.newest_prompt(), "answered", "yes")
+        done = process.end()
+    assert (done.code, done.out) == (0, "before\nmeanwhile\nafter\n"), done
 
 
-def test_a_control_plane_that_stays_away_is_given_up(tmp_path: Path) -> None:
-    import subprocess
+def test_a_control_plane_that_stays_away_is_given_up(stub: Stub, listener: Listener, env: dict[str, str]) -> None:
+    def script(stub: Stub, prompt: Json) -> None:
+        stub.started(prompt)
 
-    stub = Stub()
-    stub.endpoint()
-    stub.on_prompt = lambda s, prompt: s.started(prompt)
-    with serving(stub):
-        process = subprocess.Popen(
-            [*program.COMMAND, "prompt", "ACCT-07", "--reconnect-for", "300ms", "--", "x"],
-            env=program.environment(tmp_path, stub.url), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+    stub.on_prompt = script
+    arguments = ["prompt", "ACCT-07", "--reconnect-for", "300ms", "--", "x"]
+    with program.with_pipes(arguments, env) as process:
         stub.wait_for(lambda: stub.streams, "the stream is open")
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == 31
-    assert b"What runs goes on." in err
-    assert next(iter(stub.prompts)).encode() in err
+        listener.leave()
+        done = process.end()
+    assert done.code == 31, done
+    assert "What runs goes on." in done.err
+    assert f"caisey story {stub.newest_prompt()['id']}" in done.err
 
 
 def test_a_token_that_is_revoked_ends_it(stub: Stub, caisey: Cli) -> None:
@@ -467,3 +447,25 @@ def test_a_part_of_a_name_finds_candidates_and_never_a_computer(stub: Stub, cais
     done = caisey("prompt", "ACCT-07", "--", "x")
     assert done.code == 2
     assert "2 computers are called ACCT-07" in done.err
+
+
+def test_without_a_terminal_each_phase_of_the_wait_is_one_line(stub: Stub, env: dict[str, str]) -> None:
+    def script(stub: Stub, prompt: Json) -> None:
+        stub.attempt(prompt)
+        stub.move(prompt, 1, "dispatched", "attempt.dispatched", due_s=3)
+
+    stub.on_prompt = script
+    with program.with_pipes(["prompt", "ACCT-07", "--", "x"], env) as process:
+        assert process.stderr_line() == "· ACCT-07 (Acme): x\n"
+        assert process.stderr_line().startswith("… Sent, no confirmation yet.")
+        assert process.stderr_line().startswith("… Asking the computer.")
+        stub.ended(
+            stub.newest_prompt(),
+            "orphaned",
+            "unconfirmed",
+            label="No reply. Not sent again",
+            summary="It may have run.",
+        )
+        done = process.end()
+    assert done.code == 13, done
+    assert done.err.splitlines()[:2] == ["! No reply. Not sent again", "  Not known if it ran. It may have run."]

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from caisey.cli import exit_codes
-from caisey.cli.safe_text import visible, visible_line
 
 
 class CliFault(Exception):
-    """A command ends. `lines` is what the person reads; `document` is what `--json` prints."""
+    """A command ends. `lines` is what the person reads (each made visible where it is shown); `document` is what
+    `--json` prints."""
 
     exit_code = exit_codes.FAULT
     code = "cli.fault"
@@ -25,7 +25,7 @@ class CliFault(Exception):
 
     def lines(self) -> list[str]:
         """The fault in words: what it is, then what to do."""
-        return [visible(self.message), *([f"  {visible(self.hint)}"] if self.hint else [])]
+        return [*self.message.splitlines(), *indented(self.hint)]
 
     def document(self) -> dict[str, Any]:
         """The fault as one JSON document, shaped like the API's problem details."""
@@ -73,26 +73,23 @@ class Problem(CliFault):
 
     def lines(self) -> list[str]:
         """Title, detail, each fault of shape on its own line, what to do, the code for searching."""
-        lines = [visible_line(self.message)]
-        if self.detail:
-            lines.append(f"  {visible(self.detail)}")
-        lines += [f"  {fault_line(fault)}" for fault in self.body.get("errors") or () if isinstance(fault, dict)]
-        if self.hint:
-            lines.append(f"  {visible(self.hint)}")
-        lines.append(f"  ({visible_line(self.code)})")
-        return lines
+        faults = [fault_line(fault) for fault in self.body.get("errors") or () if isinstance(fault, dict)]
+        return [self.message, *indented(self.detail, *faults, self.hint, f"({self.code})")]
 
     def document(self) -> dict[str, Any]:
         """The problem as it came, with the exit code."""
         return {**self.body, "status": self.status, "exit_code": self.exit_code}
 
 
+def indented(*texts: str | None) -> list[str]:
+    """The lines of these texts below a first line."""
+    return [f"  {line}" for text in texts if text for line in text.splitlines()]
+
+
 def fault_line(fault: dict[str, Any]) -> str:
     """One fault of shape: where, what should be there, what is."""
-    pointer = visible_line(str(fault.get("pointer") or "")) or "(the whole)"
-    return (
-        f"{pointer}: expected {visible_line(str(fault.get('expected')))}, found {visible_line(str(fault.get('found')))}"
-    )
+    pointer = fault.get("pointer") or "(the whole)"
+    return f"{pointer}: expected {fault.get('expected')}, found {fault.get('found')}"
 
 
 def _exit_code(status: int, code: str) -> int:

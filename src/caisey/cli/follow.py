@@ -118,10 +118,10 @@ class Follower:
         words = prompt_words.now(self._prompt, self._computer, self._api.now_ms())
         if words is None:
             self._terminal.clear_status()
-        elif self._told.is_new(words):
+        elif self._told.is_new(words, renewable=self._terminal.stderr_is_terminal):
             self._terminal.say(words.line, words.tone)
         elif not words.firm:
-            self._terminal.status(words.line)
+            self._terminal.status(words.line, words.sentence or words.label)
 
 
 def _payload(event: ServerEvent) -> Document:

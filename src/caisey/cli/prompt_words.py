@@ -76,7 +76,7 @@ class Told:
         self._verdicts: dict[tuple[str, int], str] = {}
         self._done: set[str] = set()
         self._begun: set[str] = set()
-        self._label = ""
+        self._phase: tuple[str, bool] | None = None
 
     def news(self, prompt: Document, computer: str) -> Iterator[Line]:
         """Lines for what changed since the last call."""
@@ -92,11 +92,15 @@ class Told:
                 self._done.add(call["id"])
                 yield from _end_of_call(call, several=several)
 
-    def is_new(self, words: Words) -> bool:
-        """Whether these firm words were not said yet."""
-        if not words.firm or words.label == self._label:
+    def is_new(self, words: Words, *, renewable: bool) -> bool:
+        """Whether these words deserve a line that stays, and were not said yet.
+
+        Words that pass do where the line cannot be renewed in place (`renewable`): one line for each phase.
+        """
+        phase = (words.label, words.firm or bool(words.sentence))
+        if phase == self._phase or (renewable and not words.firm):
             return False
-        self._label = words.label
+        self._phase = phase
         return True
 
     def _of_attempt(self, call: Document, attempt: Document, *, is_last: bool) -> Iterator[Line]:

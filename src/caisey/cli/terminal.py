@@ -113,21 +113,28 @@ class Terminal:
     # -- words ------------------------------------------------------------------------------------------------------
 
     def say(self, text: str, tone: str | None = None) -> None:
-        """Words for the person, on stderr. `tone` gives the icon and the colour of CONSOLE's tones."""
+        """One line of words for the person, on stderr. `tone` gives the icon and the colour."""
         if self.quiet and tone not in ("ask", "alarm"):
             return
         self.clear_status()
         icon, style = TONES[tone] if tone else ("", "")
-        self._write("stderr", f"{icon} {visible(text)}" if icon else visible(text), style)
+        line = visible_line(text)
+        self._write("stderr", f"{icon} {line}" if icon else line, style)
 
-    def status(self, text: str) -> None:
-        """One line on stderr that the next call renews; nothing where stderr is no terminal."""
-        if not self.stderr_is_terminal or self.quiet or os.environ.get("TERM") == "dumb" or text == self._status:
+    def status(self, *texts: str) -> None:
+        """One line on stderr that the next call renews: the first of the texts that fits, else the last one, cut.
+
+        Nothing where stderr is no terminal.
+        """
+        if not self.stderr_is_terminal or self.quiet or os.environ.get("TERM") == "dumb":
             return
-        width = shutil.get_terminal_size().columns
-        sys.stderr.write(f"\r\x1b[K{cut(visible_line(text), width - 1)}")
-        sys.stderr.flush()
-        self._status = text
+        width = shutil.get_terminal_size().columns - 1
+        shown = [visible_line(text) for text in texts]
+        text = next((text for text in shown if len(text) <= width), cut(shown[-1], width))
+        if text != self._status:
+            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.flush()
+            self._status = text
 
     def clear_status(self) -> None:
         """Take the renewed line away, before anything else is written."""
@@ -153,7 +160,7 @@ class Terminal:
     def _write(self, where: str, text: str, style: str) -> None:
         stream = sys.stdout if where == "stdout" else sys.stderr
         terminal = self.stdout_is_terminal if where == "stdout" else self.stderr_is_terminal
-        if not style or not terminal:
+        if not style or not terminal or os.environ.get("NO_COLOR"):
             stream.write(text + "\n")
         else:
             from rich.text import Text
