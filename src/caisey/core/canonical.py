@@ -55,7 +55,10 @@ def _is_plain(value: Any) -> bool:
         elif kind is list:
             extend(item)
         elif kind is dict:
-            plain = plain and all(type(key) is str and key.isascii() for key in item)
+            for key in item:
+                if type(key) is not str or not key.isascii():
+                    plain = False
+                    break
             extend(item.values())
         else:
             plain = False

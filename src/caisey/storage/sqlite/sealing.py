@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from caisey.core.audit import GENESIS, SALT_BYTES, event_digest
-from caisey.core.canonical import MAX_INTEGER, canonical, encode_plain
+from caisey.core.canonical import canonical, encode_plain
 from caisey.core.spoken import rfc3339
 from caisey.storage.contract import Entry
 
@@ -53,14 +53,13 @@ class _Header(msgspec.Struct, frozen=True):
 
 _spoken: Final = lru_cache(maxsize=4096)(rfc3339)
 _encode: Final = msgspec.json.Encoder().encode
-_SCALARS: Final = frozenset({str, bool, type(None)})
 
 
 def seal(entries: Sequence[Entry], tips: dict[str, Tip], position: int) -> list[Row]:
     """Rows of `events` for these entries, in order; moves `tips` on. `position` is the first that is free.
 
-    Raises `ValueError` for a payload that has no canonical form, or whose names are not ASCII; `tips` is then of no
-    use any more.
+    Raises `ValueError` (lone surrogates: `UnicodeEncodeError`, which is one) for a payload that has no canonical form,
+    or whose names are not ASCII; `tips` is then of no use any more.
     """
     salts = os.urandom(SALT_BYTES * sum(len(entry.payload) for entry in entries))
     rows: list[Row] = []
@@ -95,20 +94,17 @@ def seal(entries: Sequence[Entry], tips: dict[str, Tip], position: int) -> list[
 
 
 def _header(entry: Entry, sequence: int) -> bytes:
-    try:
-        return _encode(
-            _Header(
-                _ActorWords(entry.actor.id, entry.actor.kind),
-                _spoken(entry.at_ms),
-                entry.organization_id,
-                entry.reason,
-                sequence,
-                entry.session_id,
-                entry.type,
-            )
+    return _encode(
+        _Header(
+            _ActorWords(entry.actor.id, entry.actor.kind),
+            _spoken(entry.at_ms),
+            entry.organization_id,
+            entry.reason,
+            sequence,
+            entry.session_id,
+            entry.type,
         )
-    except UnicodeEncodeError as error:
-        raise ValueError("no canonical form: a lone surrogate") from error
+    )
 
 
 def _seal_payload(payload: dict[str, Any], salts: bytes) -> tuple[str, list[bytes]]:
@@ -117,23 +113,20 @@ def _seal_payload(payload: dict[str, Any], salts: bytes) -> tuple[str, list[byte
     digests: list[bytes] = []
     at = 0
     for name in sorted(payload):
-        if not name.isascii():
-            raise ValueError("the names of a payload are ASCII")
         value = payload[name]
+        # Most values are one string or nothing; they need no walk.
         kind = type(value)
-        if kind in _SCALARS or (kind is int and -MAX_INTEGER <= value <= MAX_INTEGER):
-            spelled = _scalar(value)
-        else:
-            spelled = canonical(value)
-        quoted = encode_plain(name)
+        spelled = encode_plain(value) if kind is str or kind is bool or value is None else canonical(value)
+        quoted = _quoted(name)
         digests.append(sha256(salts[at : at + SALT_BYTES] + quoted + spelled).digest())
         parts.append(quoted + b":" + spelled)
         at += SALT_BYTES
-    return (b"{" + b",".join(parts) + b"}").decode(), digests
+    return f"{{{b','.join(parts).decode()}}}", digests
 
 
-def _scalar(value: object) -> bytes:
-    try:
-        return encode_plain(value)
-    except UnicodeEncodeError as error:
-        raise ValueError("no canonical form: a lone surrogate") from error
+@lru_cache(maxsize=4096)
+def _quoted(name: str) -> bytes:
+    """The name as JSON. ASCII, so that the order of names is the same wherever they are sorted."""
+    if not name.isascii():
+        raise ValueError("the names of a payload are ASCII")
+    return encode_plain(name)
