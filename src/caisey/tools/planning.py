@@ -34,14 +34,17 @@ _POWERSHELL_UTF8: Final = (
 )
 _POWERSHELL_FROM_FILE: Final = f"& ([scriptblock]::Create([IO.File]::ReadAllText($env:{_SCRIPT_VARIABLE})))"
 
+# fmt: off
 _PASSED_ON: Final = frozenset(
     {
-        "PATH", "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR", "TERM",
-        "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "TEMP", "TMP", "USERPROFILE", "USERNAME",
-        "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "PROGRAMFILES", "PROGRAMFILES(X86)", "PROGRAMW6432",
-        "ALLUSERSPROFILE", "COMPUTERNAME", "NUMBER_OF_PROCESSORS", "PROCESSOR_ARCHITECTURE", "PUBLIC", "PSMODULEPATH", "DRIVERDATA",
+        "PATH", "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR",
+        "TERM", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "TEMP", "TMP", "USERPROFILE",
+        "USERNAME", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "PROGRAMFILES", "PROGRAMFILES(X86)",
+        "PROGRAMW6432", "ALLUSERSPROFILE", "COMPUTERNAME", "NUMBER_OF_PROCESSORS", "PROCESSOR_ARCHITECTURE",
+        "PUBLIC", "PSMODULEPATH", "DRIVERDATA",
     }
-)  # fmt: skip
+)
+# fmt: on
 """What a command inherits of the runtime's own variables. The runtime's secrets and settings are not among them."""
 
 _UNIX_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
