@@ -114,6 +114,10 @@ class Database:
         """The highest number written so far."""
         return int(self._value("sequence"))
 
+    def count_unsettled(self) -> int:
+        """How many attempts wait for the control plane to keep their last word."""
+        return int(self.execute("SELECT count(*) FROM attempts WHERE settled = 0").fetchone()[0])
+
     def _value(self, name: str) -> Any:
         return self.execute("SELECT value FROM journal WHERE name = ?", (name,)).fetchone()[0]
 

@@ -35,6 +35,8 @@ class Outcome:
     asked: Key
     judgement: Judgement | EndTree
     record: AttemptRecord
+    others: tuple[AttemptRecord, ...] = ()
+    """Lower attempts of the same tool call that it closed or superseded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,8 @@ class Journal:
                 " SET highest = excluded.highest, arguments_sha256 = excluded.arguments_sha256",
                 (tool_call_id, after.highest, after.arguments_sha256),
             )
-        for number, state in sorted(judge.written(row, asked, judgement).items()):
+        changed = judge.written(row, asked, judgement)
+        for number, state in sorted(changed.items()):
             key = Key(tool_call_id, number)
             reason = judgement if state is State.CLOSED and isinstance(judgement, Close) else None
             self._change(key, state, after.records[number].consent, reason, hint)
@@ -133,7 +136,8 @@ class Journal:
         record = self.record(Key(tool_call_id, number))
         if record is None:
             raise LookupError(f"{judgement} speaks of an attempt that is not in the journal")
-        return Outcome(Key(tool_call_id, asked.number), judgement, record)
+        others = tuple(self._known(Key(tool_call_id, number)) for number in changed if number != asked.number)
+        return Outcome(Key(tool_call_id, asked.number), judgement, record, others)
 
     def _change(self, key: Key, state: State, consent: int, reason: Close | None, hint: str | None) -> None:
         sequence = self._database.next_sequence()
@@ -288,7 +292,11 @@ class Journal:
         ).fetchall()
         return [record_of(row) for row in rows]
 
-    def unsettled(self) -> list[AttemptRecord]:
-        """Every attempt whose last word the control plane has not settled, looked at, in the order of their words."""
+    def everything_unsettled(self) -> list[AttemptRecord]:
+        """Every attempt whose last word is not settled, as it was last written."""
         rows = self._database.execute(f"{_SELECT} WHERE settled = 0 ORDER BY sequence").fetchall()
-        return [self._looked_at(record_of(row)) for row in rows]
+        return [record_of(row) for row in rows]
+
+    def unsettled(self) -> list[AttemptRecord]:
+        """The same, after what became of those that started was looked at; in the order of their words."""
+        return [self._looked_at(record) for record in self.everything_unsettled()]

@@ -42,10 +42,14 @@ class Order:
     stdin: bytes | None
     files: Mapping[str, bytes]
     result_fd: int | None
-    time_ms: int | None
-    output_bytes: int
+    time_ms: int | None = None
+    output_bytes: int = 0
     cut: str = "limit"
     umask: int = 0o022
+
+
+OrderIn = Callable[[str], Order]
+"""The order of a command whose files lie in that folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +112,8 @@ class Prepared(Protocol):
 class Launcher(Protocol):
     """Prepares executions, and finds those that a former life of the runtime left running."""
 
-    async def prepare(self, order: Order) -> Prepared:
-        """A shim with this order, waiting for go. Raises `LaunchError` where none can be had."""
+    async def prepare(self, order_in: OrderIn) -> Prepared:
+        """A shim with its order, waiting for go. Raises `LaunchError` where none can be had."""
 
     async def adopt(self, shelter: Shelter, watcher: Watcher) -> Execution:
         """Watch an execution that was let go before. `EndSeen` follows at once where it has ended."""

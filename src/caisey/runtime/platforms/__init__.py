@@ -54,6 +54,12 @@ class Platform(Protocol):
     def end_tree(self, tree: Tree) -> None:
         """Kill every process of the tree at once, as far as the OS lets it be found. The shim is not part of it."""
 
+    def own_cpu_ms(self) -> int:
+        """CPU time of this process so far."""
+
+    def own_rss_bytes(self) -> int:
+        """Resident memory of this process now; 0 where it cannot be told."""
+
     def machine_identity(self) -> list[str]:
         """Facts that name this machine and outlive a reinstallation of the runtime, the best one first."""
 

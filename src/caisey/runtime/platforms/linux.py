@@ -102,7 +102,16 @@ class Linux:
 
     def machine_identity(self) -> list[str]:
         places = ("/etc/machine-id", "/var/lib/dbus/machine-id", "/sys/class/dmi/id/product_uuid")
-        return [value for value in map(_text, places) if value]
+        cards = [f"/sys/class/net/{name}" for name in sorted(_names("/sys/class/net"))]
+        wired = [f"{card}/address" for card in cards if os.path.exists(f"{card}/device")]
+        return [value for value in map(_text, (*places, *wired)) if value]
+
+    def own_cpu_ms(self) -> int:
+        return time.process_time_ns() // 1_000_000
+
+    def own_rss_bytes(self) -> int:
+        pages = _text("/proc/self/statm").split()[1:2]
+        return int(pages[0]) * os.sysconf("SC_PAGE_SIZE") if pages else 0
 
     def os_version(self) -> str:
         for line in _text("/etc/os-release").splitlines():

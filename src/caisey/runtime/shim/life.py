@@ -19,7 +19,7 @@ from typing import Any, Final
 from caisey.runtime.platforms import Platform, Tree
 from caisey.runtime.platforms.linux import join_cgroup
 from caisey.runtime.shim.child import wait_and_become
-from caisey.runtime.shim.marks import CONTROL, reserve_end, sync_directory, write_end, write_marker
+from caisey.runtime.shim.marks import CONTROL, prepare_marker, reserve_end, set_marker, sync_directory, write_end
 from caisey.runtime.shim.sink import Sink
 from caisey.runtime.shim.tree import Ending
 from caisey.runtime.shim.wire import Lines, packed, read_exactly, write_all
@@ -29,6 +29,8 @@ DRAIN_MS: Final = 1_000
 TELL_MS: Final = 50
 """Output is told of at most this often."""
 END_RETRY_MS: Final = 1_000
+RESULT_BYTES: Final = 1024 * 1024
+"""A tool's own word is never cut for the sake of its output; what it may be at most is far below."""
 _NAMES: Final = ("stdout", "stderr", "result")
 _READ_BYTES: Final = 1 << 18
 
@@ -96,6 +98,7 @@ class Shim:
             connection.close()
             self._pipes.become_child()
         self._pipes.become_shim()
+        prepare_marker(directory, {"pid": self._child, "process_key": platform.process_key(self._child)})
         joined = cgroup is not None and join_cgroup(cgroup, self._child)
         self._tree = Tree(os.getpid(), self._child, cgroup if joined else None)
 
@@ -158,7 +161,8 @@ class Shim:
             os.close(fd)
         for name in _NAMES:
             if name != "result" or order["result_fd"] is not None:
-                self._sinks[name] = Sink(self._directory, name, order["output_bytes"], order["cut"])
+                limit = RESULT_BYTES if name == "result" else order["output_bytes"]
+                self._sinks[name] = Sink(self._directory, name, limit, order["cut"])
         if order["stdin"] is not None:
             self._stdin.append((None, base64.b64decode(order["stdin"]), True))
         write_all(self._pipes.gate, packed({key: order[key] for key in ("argv", "env", "cwd", "result_fd", "umask")}))
@@ -167,9 +171,8 @@ class Shim:
 
     def run(self, order: dict[str, Any]) -> None:
         """Let the command go and see it through. Returns when the end is recorded and told."""
-        key = self._platform.process_key(self._child)
+        set_marker(self._directory)
         started_ms = _wall_ms()
-        write_marker(self._directory, {"pid": self._child, "process_key": key, "started_ms": started_ms})
         os.write(self._pipes.gate, b"!")
         os.close(self._pipes.gate)
         self._tell(at="started", started_ms=started_ms)
@@ -378,6 +381,7 @@ class Shim:
         layouts = {name: sink.layout() for name, sink in self._sinks.items()}
         self._write_end({"execution": execution, "spool": layouts})
         self._tell(at="ended")
+        sync_directory(self._directory)
         for link in self._links:
             link.close()
         self._listener.close()

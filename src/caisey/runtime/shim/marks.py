@@ -13,6 +13,7 @@ from typing import Any, Final
 MARKER: Final = "started"
 END: Final = "end"
 CONTROL: Final = "control"
+_MARKER_IN_PROGRESS: Final = "started.part"
 _END_IN_PROGRESS: Final = "end.part"
 _END_BYTES: Final = 4096
 """An end record is below 1 KiB; its blocks are allocated before the command starts, for a disk that fills meanwhile."""
@@ -27,14 +28,19 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
-def write_marker(directory: str, content: dict[str, Any]) -> None:
-    """Write the started marker and return when it is on disk."""
-    fd = os.open(os.path.join(directory, MARKER), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+def prepare_marker(directory: str, content: dict[str, Any]) -> None:
+    """Write the marker's content under another name, and sync it, while there is time."""
+    fd = os.open(os.path.join(directory, _MARKER_IN_PROGRESS), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         os.write(fd, json.dumps(content).encode())
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def set_marker(directory: str) -> None:
+    """Give the marker its name and return when that is on disk: the command may execute now, and not before."""
+    os.rename(os.path.join(directory, _MARKER_IN_PROGRESS), os.path.join(directory, MARKER))
     sync_directory(directory)
 
 
@@ -48,7 +54,10 @@ def reserve_end(directory: str) -> None:
 
 
 def write_end(directory: str, content: dict[str, Any]) -> None:
-    """Write the end record over its reserved space, then give it its name. Returns when it is on disk."""
+    """Write the end record over its reserved space, sync it, and give it its name.
+
+    The name itself is synced by the caller once the runtime was told: it journals the end before it speaks of it.
+    """
     part = os.path.join(directory, _END_IN_PROGRESS)
     data = json.dumps(content).encode()
     fd = os.open(part, os.O_WRONLY | os.O_CREAT, 0o600)
@@ -59,7 +68,6 @@ def write_end(directory: str, content: dict[str, Any]) -> None:
     finally:
         os.close(fd)
     os.rename(part, os.path.join(directory, END))
-    sync_directory(directory)
 
 
 def read_mark(directory: str, name: str) -> dict[str, Any] | None:

@@ -1,0 +1,271 @@
+"""Starts shims: a zygote that forks them, a small pool of warm ones, and the sockets to those that run.
+
+Owns the zygote's process and every connection to a shim. Knows nothing of attempts: it is given an order and says what
+it sees. A shim of a former life is found by its socket in the spool, else watched by its process alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+import caisey
+from caisey.runtime.platforms import Platform, Tree
+from caisey.runtime.processes import (
+    EndSeen,
+    Identity,
+    InputSeen,
+    LaunchError,
+    Order,
+    OrderIn,
+    OutputSeen,
+    Shelter,
+    StartSeen,
+    Watcher,
+)
+from caisey.runtime.shim.marks import CONTROL
+
+WARM: Final = 4
+"""Shims that wait at the go byte. One costs two forks and about 3 MiB; a burst is served as fast as forks are."""
+READY_S: Final = 10.0
+LOOK_AGAIN_S: Final = 0.25
+_LINE_LIMIT: Final = 4 * 1024 * 1024
+# One message, one shim. macOS has no such socket for a pair; there a message is one small write.
+_MESSAGES: Final = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_STREAM
+_SOURCE: Final = str(Path(caisey.__file__).resolve().parent.parent)
+_BOOT: Final = "import sys; sys.path.insert(0, sys.argv[1]); from caisey.runtime.shim.zygote import main; main(0)"
+
+
+class Shim:
+    """One connection to a shim, from its birth or from its adoption on."""
+
+    def __init__(self, platform: Platform, shelter: Shelter, reader: asyncio.StreamReader | None,
+                 writer: asyncio.StreamWriter | None) -> None:  # fmt: skip
+        self.shelter = shelter
+        self._platform = platform
+        self._reader = reader
+        self._writer = writer
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def broken(self) -> bool:
+        return self._reader is None or self._reader.at_eof()
+
+    def order(self, order: Order) -> None:
+        self._say(
+            say="order",
+            argv=order.argv,
+            env=dict(order.env),
+            cwd=order.cwd,
+            stdin=order.stdin,
+            files=dict(order.files),
+            result_fd=order.result_fd,
+            time_ms=order.time_ms,
+            output_bytes=order.output_bytes,
+            cut=order.cut,
+            umask=order.umask,
+        )
+
+    def go(self, watcher: Watcher) -> Shim:
+        self._say(say="go")
+        return self.watch(watcher)
+
+    def watch(self, watcher: Watcher) -> Shim:
+        self._watching = asyncio.create_task(self._watch(watcher))
+        return self
+
+    def abandon(self) -> None:
+        self.detach()
+
+    def cancel(self) -> None:
+        if self._writer is None:  # the shim is dead and its command is not: nobody else can end it
+            tree = Tree(self.shelter.shim.pid, self.shelter.child.pid, self.shelter.cgroup)
+            self._platform.end_tree(tree)
+            if self._platform.process_key(self.shelter.child.pid) == self.shelter.child.key:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self.shelter.child.pid, signal.SIGKILL)
+        self._say(say="cancel")
+
+    def input(self, sequence: int, data: bytes, *, close: bool) -> None:
+        self._say(say="input", sequence=sequence, data=data, close=close)
+
+    def detach(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+        if self._writer is not None:
+            self._writer.close()
+
+    def _say(self, **message: Any) -> None:
+        if self._writer is not None:
+            self._writer.write(msgspec.json.encode(message) + b"\n")
+
+    async def _watch(self, watcher: Watcher) -> None:
+        """Pass on what the shim says; when it says no more, wait until its processes are gone."""
+        try:
+            while self._reader is not None:
+                line = await self._reader.readline()
+                if not line:
+                    break
+                seen = _seen(msgspec.json.decode(line))
+                if seen is not None:
+                    watcher(seen)
+                if isinstance(seen, EndSeen):
+                    return
+        except ConnectionError:
+            pass  # the shim was killed: what matters now is who still lives
+        await self._outlast(self.shelter.shim)
+        await self._outlast(self.shelter.child)
+        watcher(EndSeen())
+
+    async def _outlast(self, process: Identity) -> None:
+        """Wait until a process is dead, by its pidfd where there is one, and never for a later one of the same pid."""
+        if not hasattr(os, "pidfd_open"):
+            while self._platform.process_key(process.pid) == process.key:  # noqa: ASYNC110  (who else tells?)
+                await asyncio.sleep(LOOK_AGAIN_S)
+            return
+        try:
+            fd = os.pidfd_open(process.pid)
+        except OSError:
+            return
+        loop = asyncio.get_running_loop()
+        dead = asyncio.Event()
+        loop.add_reader(fd, dead.set)
+        try:
+            if self._platform.process_key(process.pid) == process.key:
+                await dead.wait()
+        finally:
+            loop.remove_reader(fd)
+            os.close(fd)
+
+
+def _seen(message: dict[str, Any]) -> StartSeen | OutputSeen | InputSeen | EndSeen | None:
+    match message.get("at"):
+        case "started":
+            return StartSeen(message["started_ms"])
+        case "output":
+            return OutputSeen(message["bytes"], message["kept"], message["last_output_ms"])
+        case "input":
+            return InputSeen(message["sequence"])
+        case "ended":
+            return EndSeen()
+    return None
+
+
+class ShimLauncher:
+    """The launcher of a real endpoint."""
+
+    def __init__(self, platform: Platform, spool: Path, incarnation: str) -> None:
+        self._platform = platform
+        self._spool = spool
+        self._names: Callable[[], str] = map(f"{incarnation}-{{}}".format, itertools.count(1)).__next__
+        self._zygote: asyncio.subprocess.Process | None = None
+        self._control: socket.socket | None = None
+        self._warm: list[asyncio.Task[Shim]] = []
+        self._closed = False
+
+    async def open(self) -> None:
+        """Start the zygote and fill the pool."""
+        await self._start_zygote()
+        self._fill()
+
+    async def _start_zygote(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, _MESSAGES)
+        try:
+            self._zygote = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", "-B", "-c", _BOOT, _SOURCE),
+                stdin=theirs.fileno(),
+                stdout=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            ours.close()
+            raise LaunchError(f"the zygote cannot be started: {error.strerror}") from error
+        finally:
+            theirs.close()
+        self._control = ours
+
+    async def close(self) -> None:
+        self._closed = True
+        for task in self._warm:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, LaunchError):
+                (await task).abandon()
+        self._warm.clear()
+        if self._control is not None:
+            self._control.close()
+        if self._zygote is not None:
+            await self._zygote.wait()
+
+    async def prepare(self, order_in: OrderIn) -> Shim:
+        """A warm shim with its order. Raises `LaunchError`."""
+        shim = await self._take()
+        shim.order(order_in(str(self._spool / shim.shelter.spool)))
+        return shim
+
+    async def _take(self) -> Shim:
+        while self._warm:
+            task = self._warm.pop(0)
+            self._fill()
+            shim = await task
+            if not shim.broken:
+                return shim
+            shim.abandon()
+        return await self._fork()
+
+    def _fill(self) -> None:
+        while len(self._warm) < WARM and not self._closed:
+            self._warm.append(asyncio.create_task(self._fork()))
+
+    async def _fork(self) -> Shim:
+        if self._control is None or (self._zygote is not None and self._zygote.returncode is not None):
+            await self._start_zygote()
+        name = self._names()
+        ours, theirs = socket.socketpair()
+        birth = msgspec.json.encode({"directory": str(self._spool / name)})
+        try:
+            socket.send_fds(self._control, [birth], [theirs.fileno()])  # type: ignore[arg-type]
+        except OSError as error:
+            ours.close()
+            raise LaunchError(f"the zygote does not take orders: {error.strerror}") from error
+        finally:
+            theirs.close()
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_LINE_LIMIT)
+        try:
+            async with asyncio.timeout(READY_S):
+                line = await reader.readline()
+            ready = msgspec.json.decode(line)
+            shelter = Shelter(
+                shim=Identity(*ready["shim"]),
+                child=Identity(*ready["child"][:2]),
+                child_started_ms=ready["child"][2],
+                spool=name,
+                cgroup=ready["cgroup"],
+            )
+        except (TimeoutError, ConnectionError, msgspec.DecodeError) as error:
+            writer.close()
+            raise LaunchError("a shim did not become ready") from error
+        return Shim(self._platform, shelter, reader, writer)
+
+    async def adopt(self, shelter: Shelter, watcher: Watcher) -> Shim:
+        """Watch a shim of a former life."""
+        reader, writer = None, None
+        with contextlib.ExitStack() as open_folder, contextlib.suppress(OSError):  # dead, or past its end record
+            path = self._spool / shelter.spool / CONTROL
+            if self._platform.name == "linux":
+                # By way of the open folder: the path of a state directory may be longer than a socket's address.
+                folder = os.open(path.parent, os.O_RDONLY)
+                open_folder.callback(os.close, folder)
+                path = Path(f"/proc/self/fd/{folder}/{CONTROL}")
+            reader, writer = await asyncio.open_unix_connection(path, limit=_LINE_LIMIT)
+        return Shim(self._platform, shelter, reader, writer).watch(watcher)
