@@ -14,7 +14,7 @@ from caisey.core.next_actions import decisions, links
 from caisey.core.plain_text import literal
 from caisey.core.present_attempt import Standing, attempt, spoken, standing
 from caisey.core.present_output import Wanted, wanted
-from caisey.core.scene import PLAINLY, Scene, Telling
+from caisey.core.scene import PLAINLY, Scene, Telling, actor_words
 from caisey.core.session import Prompt, Session
 from caisey.core.spoken import optional_rfc3339, rfc3339
 from caisey.core.states import CallState
@@ -40,6 +40,7 @@ def present_prompt(
         "endpoint_id": session.endpoint_id,
         "created_at": rfc3339(prompt.accepted_at_ms),
         "actor": actor(prompt.actor),
+        "who": str(actor_words(prompt.actor, telling)),
         "text": prompt.text,
         "origin": None if prompt.origin is None else _origin(prompt.origin),
         "sequence": session.prompt_sequence(prompt),

@@ -102,7 +102,7 @@ def spoken(words: Words) -> dict[str, Any]:
         "tone": words.tone.value,
         "ran_label": words.ran_label,
         "ran_note": words.ran_note,
-        "code": words.entry,
+        "entry": words.entry,
     }
 
 
@@ -117,7 +117,6 @@ def verdict(scene: Scene, a: Attempt, words: Words) -> dict[str, Any] | None:
         **spoken(words),
         "links": links(scene, words),
         "code": a.verdict.code,
-        "entry": words.entry,
         "cites": list(a.verdict.cites),
         "at": optional_rfc3339(a.verdict_at_ms),
         "former": [{"kind": v.kind.value, "ran": v.ran.value, "code": v.code} for v in a.former],

@@ -36,11 +36,18 @@ class Wanted(NamedTuple):
         return self.tool_call_id, self.number, self.stream
 
 
-def wanted(session: Session, prompt_id: str, budget: int = PROMPT_BYTES, each: int = STREAM_BYTES) -> list[Wanted]:
-    """The stored ranges that `present_prompt` shows as text: head and tail of every stream, newest attempts first."""
+def wanted(
+    session: Session, prompt_id: str | None = None, budget: int = PROMPT_BYTES, each: int = STREAM_BYTES
+) -> list[Wanted]:
+    """The stored ranges that are shown as text: head and tail of every stream, newest attempts first.
+
+    Of one prompt, or (for a transcript) of all of them. Raises KeyError for a prompt that the session does not have.
+    """
+    prompts = list(session.prompts.values()) if prompt_id is None else [session.prompts[prompt_id]]
     streams = [
         (a, name, stream)
-        for call_id in session.prompts[prompt_id].call_ids
+        for prompt in prompts
+        for call_id in prompt.call_ids
         for a in session.calls[call_id].attempts
         for name, stream in a.streams.items()
         if name in STREAMS and stream.stored

@@ -49,6 +49,17 @@ class Telling(msgspec.Struct, frozen=True, kw_only=True):
 PLAINLY = Telling()
 
 
+def actor_words(actor: e.Actor, telling: Telling) -> str:
+    """An actor by name, or by what it is; an id is never shown."""
+    known = telling.names.get(actor.id)
+    if known:
+        return one_line(known, NAME_LENGTH)
+    if actor.kind in ("user", "token") and actor.id and not actor.id.startswith(_ID_PREFIXES):
+        return one_line(actor.id, NAME_LENGTH)
+    phrases = telling.catalogue.phrases
+    return Own(phrases.get(f"who.{actor.kind}", phrases["who.user"]))
+
+
 class Scene:
     """One tool call, as it stands at `now_ms`."""
 
@@ -202,13 +213,7 @@ class Scene:
 
     def who(self, actor: e.Actor) -> str:
         """An actor by name; an id is never shown."""
-        known = self.telling.names.get(actor.id)
-        if known:
-            return one_line(known, NAME_LENGTH)
-        if actor.kind in ("user", "token") and actor.id and not actor.id.startswith(_ID_PREFIXES):
-            return one_line(actor.id, NAME_LENGTH)
-        phrases = self.telling.catalogue.phrases
-        return Own(phrases.get(f"who.{actor.kind}", phrases["who.user"]))
+        return actor_words(actor, self.telling)
 
     def person(self, name: str | None) -> str:
         """An owner as the session names it: a display name, or a phrase instead of an id."""
