@@ -285,12 +285,12 @@ class Sessions:
             slot = self._load(session_id)
         except Fault:
             return None
-        while slot.last is not None and not slot.last.done():
-            await asyncio.wait([slot.last])
-            if session_id not in self._slots:
+        session, last = slot.session, slot.last  # later decisions do not hold this answer up
+        if last is not None and not last.done():
+            await asyncio.wait([last])
+            if self._slots.get(session_id) is not slot:
                 return await self.read(session_id)
-            slot = self._slots[session_id]
-        return slot.session
+        return session
 
     def peek(self, session_id: str) -> Session | None:
         """The session as decided, perhaps not durable yet: for decisions only, never to be shown."""
