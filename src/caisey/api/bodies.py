@@ -116,7 +116,9 @@ def query(request: Request[Any, Any, Any], kind: type[S]) -> S:
             faults.append(ShapeFault(pointer=f"/{name}", expected="one value", found=f"{len(given)} values"))
         elif given and len(given[0]) > QUERY_TEXT_LENGTH:
             expected = f"at most {QUERY_TEXT_LENGTH} characters"
-            faults.append(ShapeFault(pointer=f"/{name}", expected=expected, found=f"string of {len(given[0])} characters"))
+            faults.append(
+                ShapeFault(pointer=f"/{name}", expected=expected, found=f"string of {len(given[0])} characters")
+            )
         elif given:
             values[name] = given[0]
             faults += _query_fault(kind, field, name, given[0])

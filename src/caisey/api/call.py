@@ -84,6 +84,7 @@ class Route:
     work: Work | None = None
     query: type[msgspec.Struct] = Nothing
     body: type[msgspec.Struct] | None = None
+    body_as_document: bool = False  # the handler checks it itself; `body` only describes it
     body_bytes: int | None = None
     shape_code: str = "request.invalid_shape"
     again: Callable[[Call, str], Awaitable[Any]] | None = None
@@ -91,6 +92,7 @@ class Route:
     status: int = 200
     answers: Any = None
     media_types: tuple[str, ...] = ("application/json",)
+    endless: bool = False  # a stream: it ends when the reader goes
 
     @property
     def writes(self) -> bool:

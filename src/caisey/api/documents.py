@@ -6,12 +6,15 @@ field for a secret that is not shown once by design.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from msgspec import field
 
 from caisey.control.access import Role
+
+
+T = TypeVar("T")
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -239,14 +242,81 @@ class ActorShown(Document, frozen=True, kw_only=True):
 
 
 class ToolShown(Document, frozen=True, kw_only=True):
-    """One tool. Either `effect` is fixed, or `effect_by_call`: a person states it with each call."""
+    """One tool. `effect` is that of a call for which nobody says more; with `effect_by_call` a person may state any.
+    `verify` is the read-only check; its arguments are taken from the call's, or null where a person writes them."""
 
     name: str
     version: int
+    summary: str
     arguments_schema: dict[str, Any]
     result_schema: dict[str, Any] | None
-    effect: str | None
+    effect: str
     effect_by_call: bool
+    effect_by_argument: dict[str, dict[str, str]]
     platforms: list[str]
-    check: Any
+    verify: dict[str, Any] | None
     digest: str
+
+
+class ShapeSeen(Document, frozen=True, kw_only=True):
+    """One fingerprint inside a group."""
+
+    fingerprint: str
+    side: str
+    count: int
+    endpoints: int
+    errors: Any
+    outline: Any
+
+
+class ShapeLine(Document, frozen=True, kw_only=True):
+    """One group of shapes: how often, where, and which side is the likelier cause (`tool`, `endpoint`, `unclear`)."""
+
+    group: dict[str, Any]
+    count: int
+    endpoints: int
+    fingerprints: int
+    likelier_cause: str
+    why: str
+    tools: list[str]
+    endpoint_ids: list[str]
+    runtime_versions: list[str]
+    client_group_ids: list[str]
+    shapes: list[ShapeSeen]
+    first_at: str
+    last_at: str
+
+
+class RecoveryLine(Document, frozen=True, kw_only=True):
+    """Stalls of one group: by verdict, how long until they were known, how they were recovered."""
+
+    group: dict[str, Any]
+    stalls: int
+    by_verdict: dict[str, int]
+    by_ran: dict[str, int]
+    seconds_until_known: Seconds
+    recovered_without_a_person: int
+    recovered_by_a_person: int
+    not_recovered: int
+
+
+class Seconds(Document, frozen=True, kw_only=True):
+    """Half of the cases were at or below `p50`, nine of ten at or below `p90`."""
+
+    p50: float
+    p90: float
+    max: float
+
+
+class Report(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """A report over a span of time."""
+
+    items: list[T]
+    next: str | None
+    since: str = field(name="from")
+    until: str = field(name="to")
+    group_by: str
+
+
+Anything = dict[str, Any]
+"""A document whose fields the API page names; they are made by the core's presentation."""

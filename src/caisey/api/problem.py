@@ -90,7 +90,9 @@ def on_framework_exception(_: Request[Any, Any, Any], error: HTTPException) -> A
 
 def on_defect(request: Request[Any, Any, Any], error: Exception) -> ASGIResponse:
     """Anything else is a defect: told to the log in full and to the caller not at all."""
-    logger.error("http.defect", method=request.method, route=str(request.scope.get("path_template", "")), exc_info=error)
+    logger.error(
+        "http.defect", method=request.method, route=str(request.scope.get("path_template", "")), exc_info=error
+    )
     return response_of(Fault("server.internal"))
 
 

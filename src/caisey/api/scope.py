@@ -44,6 +44,18 @@ async def session(call: Call, session_id: str) -> Session:
     return found
 
 
+def session_to_work_on(call: Call, session_id: str) -> Session:
+    """The session as decided, perhaps not durable yet: to decide by, never to show."""
+    sessions = call.services.sessions
+    if sessions.organization_of(session_id) != call.principal.organization_id:
+        raise Fault("resource.not_found")
+    found = sessions.peek(session_id)
+    if found is None or not call.principal.sees_group(found.client_group_id):
+        raise Fault("resource.not_found")
+    workable(call, found)
+    return found
+
+
 async def prompt(call: Call, prompt_id: str) -> FoundPrompt:
     """The prompt and its session."""
     rows = call.services.query("SELECT session_id FROM prompts WHERE prompt_id = ?", (prompt_id,))

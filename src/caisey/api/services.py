@@ -5,18 +5,23 @@ Owns the protocols for parts that stand elsewhere. `wiring` fills `Services` in;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from caisey.api.call import Answer, encode
 from caisey.core.view import EndpointView
+from caisey.storage.contract import Overloaded
 
 if TYPE_CHECKING:
     from caisey.api.metrics import Metrics
     from caisey.control.access import Access
     from caisey.control.clock import Clock
-    from caisey.control.directory.answered import AnsweredWrites
+    from caisey.control.directory.answered import AnsweredWrites, Claim
     from caisey.control.directory.store import Directory
+    from caisey.control.ledger import Ledger
+    from caisey.control.nudges import Nudges
     from caisey.control.sessions import Sessions
     from caisey.storage.contract import Log
 
@@ -38,13 +43,6 @@ class Output(Protocol):
         """The durable bytes of a range that is covered."""
 
 
-class Nudges(Protocol):
-    """Says that an organization has new events; what they are stands in the log."""
-
-    def watch(self, organization_id: str, session_id: str | None = None) -> Any:
-        """A context manager that gives a `Watch`."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """See the module."""
@@ -57,10 +55,32 @@ class Services:
     sessions: Sessions
     live: Live
     output: Output
+    ledger: Ledger
+    nudges: Nudges
     metrics: Metrics
     control_plane_key: bytes
+    sign: Callable[[bytes], bytes]
     public_url: str | None = None
 
     def query(self, sql: str, values: tuple[Any, ...]) -> Sequence[tuple[Any, ...]]:
         """A quick look into the tables, on the spot: point queries and short ranges over an index only."""
         return self.log.query_now(sql, values)
+
+    def kept(self, claim: Claim, answer: Answer) -> Answer:
+        """The answer, kept for repeats of a write whose body was not known at its COMMIT.
+
+        Nobody waits for that: should it be lost, the route's `again` makes it anew.
+        """
+        writes = claim.complete(answer.for_repeats())
+        if writes:
+            try:
+                self.log.append([], writes).committed.add_done_callback(_forget)
+            except Overloaded:
+                return answer
+        return answer
+
+
+def _forget(done: asyncio.Future[None]) -> None:
+    """Looks at how it went, so that nobody is told of a future that was not looked at."""
+    if not done.cancelled():
+        done.exception()

@@ -132,6 +132,8 @@ async def _body(route: Route, request: AnyRequest) -> tuple[Any, Any]:
     if not data.strip() and route.method == "POST":
         data = b"{}"
     document = bodies.parse_json(data)
+    if route.body_as_document:
+        return document, document
     return document, bodies.typed(document, route.body, route.shape_code)
 
 

@@ -59,9 +59,7 @@ def put_organization_policy(call: Call, draft: Draft) -> Answer:
 
 async def read_group_policy(call: Call) -> Answer:
     group = client_groups.find(call.services.directory, call.principal, call.path["client_group_id"])
-    return Answer(
-        policies.read(call.services.directory, group.organization_id, "client_group", group.client_group_id)
-    )
+    return Answer(policies.read(call.services.directory, group.organization_id, "client_group", group.client_group_id))
 
 
 def put_group_policy(call: Call, draft: Draft) -> Answer:
@@ -80,9 +78,7 @@ def put_tag_policy(call: Call, draft: Draft) -> Answer:
 
 async def read_endpoint_policy(call: Call) -> Answer:
     endpoint = endpoints.find(call.services.directory, call.principal, call.path["endpoint_id"])
-    return Answer(
-        policies.read(call.services.directory, endpoint.organization_id, "endpoint", endpoint.endpoint_id)
-    )
+    return Answer(policies.read(call.services.directory, endpoint.organization_id, "endpoint", endpoint.endpoint_id))
 
 
 def put_endpoint_policy(call: Call, draft: Draft) -> Answer:

@@ -92,7 +92,9 @@ async def list_endpoints(call: Call) -> Answer:
 
 
 async def show_endpoint(call: Call) -> Answer:
-    return Answer(await _present(call, endpoints.find(call.services.directory, call.principal, call.path["endpoint_id"])))
+    return Answer(
+        await _present(call, endpoints.find(call.services.directory, call.principal, call.path["endpoint_id"]))
+    )
 
 
 async def _matching(call: Call, query: EndpointsQuery) -> list[Endpoint]:

@@ -21,7 +21,9 @@ KEPT_MS: Final = 86_400_000
 WAIT_S: Final = 30.0
 """How long a repeated request waits for the first one before it is told that that one still runs."""
 
-_SELECT: Final = "SELECT body_digest, status, resource, body FROM answered_writes WHERE key_digest = ? AND created_at_ms > ?"
+_SELECT: Final = (
+    "SELECT body_digest, status, resource, body FROM answered_writes WHERE key_digest = ? AND created_at_ms > ?"
+)
 _INSERT: Final = """
     INSERT OR REPLACE INTO answered_writes (key_digest, body_digest, status, resource, body, created_at_ms)
     VALUES (?, ?, ?, ?, ?, ?)

@@ -1,0 +1,95 @@
+"""Server-sent events from the log: nothing lost, nothing twice (API.md, SSE).
+
+Owns the loop of a stream: watch first, then read the log after the last event that was sent, then wait for a nudge.
+What is sent was committed, in the order of its sequence. A stream ends when the right to it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from caisey.api.call import Call
+from caisey.api.sending import begin, first_of, gone, piece
+from caisey.core.errors import Fault
+from caisey.storage.contract import Stored
+
+PAGE: Final = 200
+BEAT_S: Final = 15.0
+LAST_WORD_S: Final = 1.0
+_HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
+_BEAT: Final = b": beat\n\n"
+
+ReadAfter = Callable[[int], Awaitable[Sequence[Stored]]]
+Wanted = Callable[[Stored], bool]
+
+
+def position(call: Call, otherwise: int) -> int:
+    """Where to go on: `Last-Event-ID`, else `otherwise`. Raises `request.invalid_header`."""
+    said = call.request.headers.get("last-event-id", "").strip()
+    if not said:
+        return otherwise
+    if not (said.isascii() and said.isdecimal() and len(said) <= len(str(2**63))):
+        raise Fault("request.invalid_header", "Last-Event-ID: the sequence of an event.")
+    return int(said)
+
+
+class EventStream:
+    """Events after `after`, from `read`, that `wanted` lets through; `subject` is what to watch."""
+
+    def __init__(self, call: Call, subject: str, after: int, read: ReadAfter, wanted: Wanted) -> None:
+        self._call = call
+        self._subject = subject
+        self._after = after
+        self._read = read
+        self._wanted = wanted
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """The ASGI application."""
+        services, principal = self._call.services, self._call.principal
+        with services.access.lease(principal) as lease, services.nudges.watch(self._subject) as nudge:
+            await begin(send, "text/event-stream; charset=utf-8", _HEADERS)
+            services.metrics.streams += 1
+            try:
+                left = services.access.seconds_left(principal)
+                await first_of(self._write(send, nudge), gone(receive), lease.ended.wait(), within_s=left)
+            finally:
+                services.metrics.streams -= 1
+        try:
+            async with asyncio.timeout(LAST_WORD_S):
+                await piece(send, b"", more=False)
+        except (TimeoutError, OSError):
+            return  # nobody takes it any more
+
+    async def _write(self, send: Any, nudge: asyncio.Event) -> None:
+        await piece(send, b": open\n\n")
+        while True:
+            nudge.clear()
+            async for text in self._texts():
+                await piece(send, text)
+            try:
+                async with asyncio.timeout(BEAT_S):
+                    await nudge.wait()
+            except TimeoutError:
+                await piece(send, _BEAT)
+
+    async def _texts(self) -> AsyncIterator[bytes]:
+        """All that is in the log now, page by page."""
+        while True:
+            events = await self._read(self._after)
+            text = b"".join(spelled(event) for event in events if self._wanted(event))
+            if events:
+                self._after = events[-1].sequence
+            if text:
+                yield text
+            if len(events) < PAGE:
+                return
+
+
+def spelled(event: Stored) -> bytes:
+    """One event as the stream shows it."""
+    data = msgspec.json.encode(event.to_public())
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.sequence, event.type.encode(), data)

@@ -1,0 +1,84 @@
+"""For whom a session is told, and with which bytes of output.
+
+Owns what the pure presentation is given from outside: display names, whether other computers of the client answer, and
+pieces of the stored streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from caisey.api.call import Call
+from caisey.control.directory.records import Endpoint
+from caisey.control.directory.store import Directory
+from caisey.core.present import Telling, wanted
+from caisey.core.session import Session
+from caisey.core.states import Health
+
+NEIGHBOURS_ASKED: Final = 16
+
+
+class Names(Mapping[str, str]):
+    """Display names of one organization's actors, looked up when they are needed."""
+
+    __slots__ = ("_directory", "_organization_id")
+
+    def __init__(self, directory: Directory, organization_id: str) -> None:
+        self._directory = directory
+        self._organization_id = organization_id
+
+    def __getitem__(self, actor_id: str) -> str:
+        member = self._directory.members.get(actor_id)
+        if member is not None and member.organization_id == self._organization_id:
+            return member.name
+        token = self._directory.tokens.get(actor_id)
+        if token is not None and token.organization_id == self._organization_id and token.name:
+            return token.name
+        raise KeyError(actor_id)
+
+    def __iter__(self) -> Iterator[str]:
+        for known in (self._directory.members, self._directory.tokens):
+            yield from (actor_id for actor_id in known if actor_id in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def telling_for(call: Call) -> Telling:
+    """Without any output."""
+    return Telling(names=Names(call.services.directory, call.principal.organization_id))
+
+
+async def telling_of(call: Call, session: Session, prompt_id: str | None) -> Telling:
+    """With the output that a view of the prompt shows; None: of the whole session, for a transcript."""
+    pieces: dict[tuple[str, int, str], list[tuple[int, bytes]]] = {}
+    for piece in wanted(session, prompt_id):
+        data = await call.services.output.read(piece.key, piece.start, piece.end)
+        pieces.setdefault(piece.key, []).append((piece.start, data))
+    return Telling(
+        names=Names(call.services.directory, call.principal.organization_id),
+        neighbours_answer=_neighbours_answer(call, session.endpoint_id),
+        output={key: tuple(parts) for key, parts in pieces.items()},
+    )
+
+
+def _neighbours_answer(call: Call, endpoint_id: str) -> bool:
+    """Whether other computers of the same client answer now; asked of a few, and only where this one does not."""
+    directory, live = call.services.directory, call.services.live
+    endpoint = directory.endpoints.get(endpoint_id)
+    if endpoint is None or live.view_of(endpoint_id).health is Health.HEALTHY:
+        return False
+    asked = 0
+    for other in directory.endpoints_of.get(endpoint.organization_id, {}).values():
+        if _is_neighbour(endpoint, other):
+            asked += 1
+            if live.view_of(other.endpoint_id).health is Health.HEALTHY:
+                return True
+            if asked == NEIGHBOURS_ASKED:
+                break
+    return False
+
+
+def _is_neighbour(endpoint: Endpoint, other: Endpoint) -> bool:
+    return other.endpoint_id != endpoint.endpoint_id and other.client_group_id == endpoint.client_group_id
