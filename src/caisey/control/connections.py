@@ -113,7 +113,6 @@ class LiveRuntime:
         "connections",
         "endpoint",
         "healthy",
-        "in_flight",
         "incarnation",
         "interval_ms",
         "journal",
@@ -123,9 +122,10 @@ class LiveRuntime:
         "runtime_id",
         "settle_only",
         "signing_key",
+        "slept_ms",
         "told_interval_ms",
         "version",
-        "watched",
+        "watched_ms",
     )
 
     def __init__(self, runtime_id: str, endpoint: LiveEndpoint, journal: Journal) -> None:
@@ -143,13 +143,13 @@ class LiveRuntime:
         self.asleep = False
         self.leaving = ""
         self.healthy = False
-        self.watched = False  # it stands in the sweeper's heap
+        self.watched_ms: int | None = None  # when the sweeper looks at it
         self.interval_ms = 0  # what it states
         self.told_interval_ms = 0  # what it was last asked for
         self.beat_ms = 0
         self.proved_ms: int | None = None
         self.checked_ms: int | None = None
-        self.in_flight: tuple[tuple[str, int], ...] = ()
+        self.slept_ms = 0  # what its last heartbeat said
 
     @property
     def best(self) -> Connection | None:

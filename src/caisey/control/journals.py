@@ -131,6 +131,16 @@ class Journals:
             self._change(journal)
         return changed
 
+    def moved(self, journal: Journal, endpoint_id: str) -> Journal:
+        """The journal's runtime belongs to another endpoint now: what is known of it goes along."""
+        there = self.of(endpoint_id, journal.journal_id)
+        self.seen(there, journal.mark)
+        if not journal.trusted:
+            since = journal.regressed_since_ms
+            there.regressed_since_ms = since if there.regressed_since_ms is None else there.regressed_since_ms
+        self._change(there)
+        return there
+
     def untrusted_since(self, endpoint_id: str) -> int | None:
         """Since when a journal of the endpoint waits for a person; None: none does."""
         known = self._by_endpoint.get(endpoint_id, {}).values()

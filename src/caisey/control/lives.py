@@ -24,6 +24,11 @@ class Life(NamedTuple):
     machine_fingerprint: str
     replaced: tuple[str, ...] = ()  # oldest first
 
+    @classmethod
+    def unknown(cls, runtime_id: str) -> Life:
+        """A person has said that the key may be held: whoever comes next holds it."""
+        return cls(runtime_id, "", -1, "", "")
+
 
 class Claim(NamedTuple):
     """What a hello says of its process."""
@@ -47,9 +52,9 @@ class Standing(StrEnum):
 def judge(life: Life | None, claim: Claim, enrolled_fingerprint: str | None) -> Standing:
     """The standing of a claim. `enrolled_fingerprint` stands in where no life is known."""
     known = enrolled_fingerprint if life is None else life.machine_fingerprint
-    if known is not None and claim.machine_fingerprint != known:
+    if known and claim.machine_fingerprint != known:
         return Standing.CLONE
-    if life is None:
+    if life is None or not life.incarnation:
         return Standing.FIRST
     if claim.incarnation == life.incarnation:
         # One life has one start and one boot: the same name with another of either is another process.
@@ -62,8 +67,10 @@ def judge(life: Life | None, claim: Claim, enrolled_fingerprint: str | None) -> 
 
 def after(life: Life | None, runtime_id: str, claim: Claim) -> Life:
     """What is known once the claim was accepted."""
-    if life is None or life.incarnation == claim.incarnation:
-        replaced = life.replaced if life is not None else ()
+    if life is None or not life.incarnation:
+        replaced: tuple[str, ...] = ()
+    elif life.incarnation == claim.incarnation:
+        replaced = life.replaced
     else:
         replaced = (*life.replaced, life.incarnation)[-REPLACED_KEPT:]
     return Life(runtime_id, *claim, replaced)

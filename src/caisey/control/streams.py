@@ -13,12 +13,12 @@ from typing import Any, Final, Protocol, TypeVar
 
 from caisey.control.connections import Connection
 from caisey.control.output import CONFLICT_BYTES, Piece, differing, fresh, repeated, within
-from caisey.control.projection import Write
 from caisey.control.sessions import Sessions
 from caisey.core import commands as c
 from caisey.core.attempt import Attempt, Stream
 from caisey.core.errors import Fault
 from caisey.core.session import Session
+from caisey.storage.contract import Write
 
 C = TypeVar("C", bound=c.RuntimeCommand)
 
