@@ -53,7 +53,7 @@ class Surroundings(Protocol):
     def record_change(self, endpoint_id: str, change: Change) -> None:
         """A mutating call started there."""
 
-    def mark_regressed(self, journal_id: str) -> None:
+    def mark_regressed(self, endpoint_id: str, journal_id: str) -> None:
         """A journal went back in time."""
 
 
@@ -250,7 +250,7 @@ class Sessions:
             elif isinstance(event, e.AttemptEnded | e.VerdictRefined):
                 self._freed(session, event)
             elif isinstance(event, e.EvidenceNoted) and event.fact == "journal_regressed":
-                self._hub.mark_regressed(str(event.detail.get("journal_id", "")))
+                self._hub.mark_regressed(session.endpoint_id, str(event.detail.get("journal_id", "")))
         told = Committed(slot.organization_id, session.id, session.endpoint_id, handled.records)
         for follower in self._followers:
             follower(told)
