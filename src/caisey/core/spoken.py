@@ -12,6 +12,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_MS = -62_135_596_800_000
 _LAST_MS = 253_402_300_799_999
 _DAY_MS = 86_400_000
+_NEAR_MS = 10 * 60_000  # so near that seconds matter
 
 
 def rfc3339(at_ms: int) -> str:
@@ -27,9 +28,11 @@ def optional_rfc3339(at_ms: int | None) -> str | None:
 
 
 def clock(at_ms: int, now_ms: int, zone: tzinfo = UTC) -> str:
-    """The hour in the reader's zone; with the day where it is another one."""
+    """The hour in the reader's zone: with seconds where it is near, with the day where it is far."""
     moment = (_EPOCH + timedelta(milliseconds=min(max(at_ms, 0), _LAST_MS - _DAY_MS))).astimezone(zone)
     name = " UTC" if zone is UTC else ""
+    if abs(at_ms - now_ms) < _NEAR_MS:
+        return f"{moment:%H:%M:%S}{name}"
     if abs(at_ms - now_ms) < _DAY_MS // 2:
         return f"{moment:%H:%M}{name}"
     return f"{moment.day} {moment:%b %H:%M}{name}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
+from caisey.core import events as e
 from caisey.core.attempt import Attempt
 from caisey.core.catalogue import Tone
 from caisey.core.catalogue.form import LABEL_LENGTH, SENTENCE_LENGTH
@@ -68,8 +69,32 @@ def former_label(scene: Scene, attempt: Attempt) -> str | None:
     """What was shown of the attempt before its verdict was refined or it was reopened."""
     if not attempt.former:
         return None
-    then = replace(attempt, verdict=attempt.former[-1], state=AttemptState.ENDED, former=(), late=False)
-    return of_one(scene, then).label
+    then = _as_it_was(attempt)
+    view = scene.view if then.final_word else replace(scene.view, runtimes=())  # without its word, it was away
+    return of_one(Scene(scene.session, scene.call, view, scene.now, scene.telling), then).label
+
+
+def _as_it_was(attempt: Attempt) -> Attempt:
+    """The attempt with its last former verdict and the facts that there were then."""
+    former = attempt.former[-1]
+    shown = [
+        index
+        for index, fact in enumerate(attempt.facts)
+        if isinstance(fact.event, e.AttemptEnded | e.VerdictRefined) and fact.event.verdict == former
+    ]
+    facts = attempt.facts[: shown[-1] + 1] if shown else attempt.facts
+    ends = [f.event for f in facts if isinstance(f.event, e.AttemptFinished)]
+    word = any(isinstance(f.event, e.AttemptFinished | e.AttemptRefused | e.JournalStated) for f in facts)
+    return replace(
+        attempt,
+        verdict=former,
+        state=AttemptState.ENDED,
+        facts=facts,
+        finished=ends[-1] if ends else None,
+        final_word=word,
+        former=(),
+        late=False,
+    )
 
 
 def _more(scene: Scene, entry: str) -> dict[str, str | None]:

@@ -162,13 +162,14 @@ def proof_of(a: Attempt, view: EndpointView) -> int:
 def next_due(session: Session, view: EndpointView) -> int | None:
     """When `tick` has something to do, in ms since the epoch; None if nothing is open."""
     dues: list[int] = []
+    grace = view.grace_until_ms
     for call in session.live_calls():
         for a in call.attempts:
             if a.open:
-                dues.append(due_of(a, view))
+                dues.append(max(due_of(a, view), grace))
                 if a.state is AttemptState.STARTED and a.notice is None:
                     quiet = a.quiet_since_ms or a.started_at_ms or 0
                     dues.append(quiet + view.policy.ms("stall_after"))
         if call.state is CallState.WAITING and call.due_at_ms is not None:
-            dues.append(call.due_at_ms)
+            dues.append(max(call.due_at_ms, grace))
     return min(dues, default=None)
