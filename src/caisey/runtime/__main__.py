@@ -13,6 +13,9 @@ import os
 import sys
 
 
+STDIN = "-"
+
+
 def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
@@ -57,7 +60,7 @@ def _run(given: argparse.Namespace) -> int:
 def _enroll(given: argparse.Namespace) -> int:
     from caisey.runtime.enroll import EnrollmentError, enroll
 
-    token = sys.stdin.readline() if given.token == "-" else given.token or os.environ.get("CAISEY_ENROLLMENT_TOKEN", "")
+    token = sys.stdin.readline() if given.token == STDIN else given.token or os.environ.get("CAISEY_ENROLLMENT_TOKEN", "")
     try:
         enrolled = enroll(given.url, token.strip(), given.state_dir, given.journal_dir, given.insecure_http)
     except EnrollmentError as error:

@@ -67,6 +67,10 @@ def _live(birth: dict[str, str], connection: socket.socket, libc: ctypes.CDLL | 
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         os.setsid()
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for standard in range(3):
+            os.dup2(nowhere, standard)  # a shim outlives the terminal, or the log, of the runtime
+        os.close(nowhere)
         os.umask(0o077)
         if libc is not None:
             libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
