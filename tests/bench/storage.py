@@ -74,7 +74,8 @@ async def flood(log: SqliteLog, seconds: float) -> float:
 async def steady(log: SqliteLog, rate: int, seconds: float, first: int) -> list[float]:
     """Milliseconds from append to durable, at a rate that does not wait for answers."""
     loop = asyncio.get_running_loop()
-    begun, latencies = loop.time(), []
+    begun = loop.time()
+    latencies: list[float] = []
     total = int(rate * seconds)
 
     def measure(since: float) -> None:
@@ -87,8 +88,7 @@ async def steady(log: SqliteLog, rate: int, seconds: float, first: int) -> list[
         if behind > 0:
             await asyncio.sleep(behind)
         measure(time.perf_counter())
-    while log.health().pending_units:
-        await asyncio.sleep(0.01)
+    await log.append(*unit(first)).committed  # the last in the line
     return sorted(latencies)
 
 

@@ -1,6 +1,6 @@
 """What an event log promises, whatever it is built on.
 
-Owns the types that cross the border of `storage/` and its errors. `tests/conformance/event_log.py` holds every
+Owns the types that cross the border of `storage/` and its errors. `tests/conformance/test_event_log.py` holds every
 implementation to this page. Never names an implementation.
 """
 
