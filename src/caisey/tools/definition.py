@@ -90,7 +90,7 @@ class Tool(Struct, frozen=True, kw_only=True, dict=True):
 
     def document(self) -> dict[str, Any]:
         """The definition as JSON, without its digest: what the API shows."""
-        document: dict[str, Any] = msgspec.to_builtins(self)
+        document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         return document
 
     def effect_of(self, arguments: Mapping[str, Any]) -> Effect:

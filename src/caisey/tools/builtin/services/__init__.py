@@ -50,8 +50,8 @@ def managers(platform: str, wanted: str | None = None) -> list[ServiceManager]:
 
 def _linux() -> list[ServiceManager]:
     from caisey.tools.builtin.services.initd import InitScripts
-    from caisey.tools.builtin.services.supervisor import running_supervisor
+    from caisey.tools.builtin.services.supervisor import running_supervisors
     from caisey.tools.builtin.services.systemd import running_systemd
 
-    candidates = (running_systemd(), running_supervisor(), InitScripts())
-    return [manager for manager in candidates if manager is not None]
+    systemd = running_systemd()
+    return [*([systemd] if systemd is not None else []), *running_supervisors(), InitScripts()]

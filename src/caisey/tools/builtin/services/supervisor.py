@@ -58,8 +58,9 @@ def parse_status(service: str, text: str) -> State | None:
     return None
 
 
-def running_supervisor(processes: str = "/proc") -> Supervisor | None:
-    """The `supervisord` that runs, with the configuration it was started with."""
+def running_supervisors(processes: str = "/proc") -> list[Supervisor]:
+    """Each `supervisord` that runs, with the configuration it was started with."""
+    found: dict[str, Supervisor] = {}
     for argv in _command_lines(processes):
         place = next((place for place, word in enumerate(argv[:3]) if os.path.basename(word) == DAEMON), None)
         if place is None:
@@ -67,8 +68,9 @@ def running_supervisor(processes: str = "/proc") -> Supervisor | None:
         control = find_program(CONTROL, os.path.dirname(argv[place]), os.path.dirname(sys.executable))
         if control is not None:
             configuration = _configuration(argv[place + 1 :])
-            return Supervisor([control, "-c", configuration] if configuration else [control])
-    return None
+            command = [control, "-c", configuration] if configuration else [control]
+            found.setdefault(" ".join(command), Supervisor(command))
+    return list(found.values())
 
 
 def _command_lines(processes: str) -> list[list[str]]:
@@ -85,7 +87,7 @@ def _command_lines(processes: str) -> list[list[str]]:
 
 def _configuration(words: list[str]) -> str | None:
     """The value of `-c` or `--configuration` in the daemon's own command line."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words, ""][1:], strict=True):
         if word in {"-c", "--configuration"}:
             return following or None
         if word.startswith("--configuration="):
