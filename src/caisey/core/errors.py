@@ -78,6 +78,34 @@ CODES: dict[str, Meaning] = {
         422, "This may change things, so `seen` is needed", "Send the prompt's `sequence` as `seen`."
     ),
     "action.effect_lowered": Meaning(422, "The effect may only be raised", "Leave `effect` out, or raise it."),
+    # -- the door of runtimes --
+    "handshake.invalid_hello": Meaning(0, "Not one valid hello", "Answer the challenge with one valid `hello`."),
+    "handshake.timeout": Meaning(0, "No hello in time", "Answer the challenge within 10 s."),
+    "handshake.protocol_unsupported": Meaning(0, "This protocol is not supported", "Update the runtime."),
+    "handshake.challenge_mismatch": Meaning(
+        0, "The hello answers another challenge", "Echo the nonce of this connection's challenge."
+    ),
+    "handshake.control_plane_key_unknown": Meaning(
+        0, "The runtime trusts another control plane", "Enroll it here, with a new state directory."
+    ),
+    "handshake.runtime_unknown": Meaning(0, "The runtime is not enrolled here", "Enroll it again."),
+    "handshake.signature_invalid": Meaning(
+        0, "The hello is not signed with the enrolled key", "Enroll the runtime again."
+    ),
+    "handshake.welcome_invalid": Meaning(
+        0, "The welcome does not prove the control plane", "Something stands between the two. Check the network path."
+    ),
+    "runtime.clone_suspected": Meaning(
+        0, "Two computers hold this key", "Decide which one it is: `caisey runtime accept`, or revoke it."
+    ),
+    "runtime.too_many_faults": Meaning(0, "Too many of its frames could not be read", "Update the runtime."),
+    "connection.subprotocol_missing": Meaning(
+        400, "The subprotocol is missing", "Offer `caisey.runtime.v1` in `Sec-WebSocket-Protocol`."
+    ),
+    "connection.ended": Meaning(410, "This connection has ended", "Begin a new one: poll with `connection` null."),
+    "connection.poll_too_old": Meaning(
+        409, "The answer to this poll is not kept any more", "Go on with a higher `sequence`."
+    ),
     # -- refusals by a runtime, and conclusions --
     "attempt.superseded": Meaning(0, "An earlier try of this call ran or runs", "Nothing to do; see that try."),
     "attempt.withdrawn": Meaning(0, "Taken back before it started", "Send it again if it is still wanted."),

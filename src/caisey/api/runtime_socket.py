@@ -1,0 +1,177 @@
+"""The entrance of runtimes over WebSocket: `GET /runtime/v1/connect` (PROTOCOL.md §1, §3).
+
+Owns the socket: the handshake's time limit, one frame per text message in each direction, fairness among connections.
+A plain ASGI application, because a framework's layers would cost each idle connection memory and each frame time. Knows
+nothing of what a frame means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections import deque
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+import msgspec
+
+from caisey.api.problem import MEDIA_TYPE, document_of
+from caisey.control.arrivals import Refusal
+from caisey.control.connections import Connection
+from caisey.control.hub import Hub
+from caisey.core.errors import Fault
+from caisey.protocol import limits
+from caisey.protocol.codec import encode
+from caisey.protocol.frames import Reject
+
+CONNECT_PATH: Final = "/runtime/v1/connect"
+FRAMES_IN_A_ROW: Final = 16
+"""After so many frames of one connection everybody else has a turn."""
+OUTBOX_BYTES: Final = 16 << 20
+"""More than this waiting for a peer that does not read ends the connection."""
+NO_CLOSE_FRAME: Final = 1006
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class SocketBridge:
+    """A WebSocket as the hub uses it. A task exists only while something waits to be sent."""
+
+    kind = "websocket"
+    __slots__ = ("_closing", "_outbox", "_pump", "_send", "_size")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._outbox: deque[tuple[bytes, Callable[[], None] | None]] = deque()
+        self._size = 0
+        self._closing: tuple[int, str] | None = None
+        self._pump: asyncio.Task[None] | None = None
+
+    def send(self, data: bytes, handed: Callable[[], None] | None = None) -> None:
+        """See `control.connections.Bridge`."""
+        if self._closing is not None:
+            return
+        self._outbox.append((data, handed))
+        self._size += len(data)
+        if self._size > OUTBOX_BYTES:
+            self._outbox.clear()
+            self.close(limits.CLOSE_FAULTS, "it does not read")
+        elif self._pump is None:
+            self._pump = asyncio.create_task(self._run())
+
+    def close(self, code: int, reason: str) -> None:
+        """See `control.connections.Bridge`."""
+        if self._closing is None:
+            self._closing = (code, reason)
+            if self._pump is None:
+                self._pump = asyncio.create_task(self._run())
+
+    async def drained(self) -> None:
+        """Once everything was given to the network."""
+        while self._pump is not None:
+            await self._pump
+
+    async def _run(self) -> None:
+        try:
+            while self._outbox:
+                data, handed = self._outbox.popleft()
+                self._size -= len(data)
+                await self._send({"type": "websocket.send", "text": data.decode()})
+                if handed is not None:
+                    handed()
+            if self._closing is not None:
+                code, reason = self._closing
+                await self._send({"type": "websocket.close", "code": code, "reason": reason})
+        except OSError:  # the peer is gone: the reader hears of it
+            self._closing = self._closing or (NO_CLOSE_FRAME, "")
+            self._outbox.clear()
+        finally:
+            self._pump = None
+
+
+class RuntimeSocket:
+    """The ASGI application behind `CONNECT_PATH`."""
+
+    def __init__(self, hub: Hub, random_bytes: Callable[[int], bytes]) -> None:
+        self._hub = hub
+        self._random = random_bytes
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """One connection, from its request to its end."""
+        await receive()  # websocket.connect
+        if limits.WEBSOCKET_SUBPROTOCOL not in scope["subprotocols"]:
+            await _refuse(scope, send, "connection.subprotocol_missing")
+            return
+        address = scope["client"][0] if scope.get("client") else ""
+        opening = self._hub.knock(address)
+        if opening is None:
+            await _refuse(scope, send, "request.rate_limited")
+            return
+        bridge = SocketBridge(send)
+        try:
+            await send({"type": "websocket.accept", "subprotocol": limits.WEBSOCKET_SUBPROTOCOL})
+            bridge.send(opening.challenge)
+            hello = await _first(receive)
+            if hello is None:
+                return
+            secret = base64.urlsafe_b64encode(self._random(limits.CONNECTION_SECRET_BYTES)).decode().rstrip("=")
+            outcome = await opening.answer(hello, bridge, secret)
+        except TimeoutError:
+            outcome = _too_late()
+        except OSError:
+            return  # the peer was gone before it was let in
+        finally:
+            opening.end()
+        if isinstance(outcome, Refusal):
+            bridge.send(outcome.frame)
+            bridge.close(outcome.close_code, outcome.code)
+            await bridge.drained()
+            return
+        await self._serve(outcome, receive)
+
+    async def _serve(self, connection: Connection, receive: Receive) -> None:
+        """Frame after frame. While this waits, the socket is not read: the peer feels it, and nobody else."""
+        code, reason = NO_CLOSE_FRAME, ""
+        in_a_row = 0
+        try:
+            while True:
+                message = await receive()
+                if message["type"] == "websocket.disconnect":
+                    code, reason = message.get("code", NO_CLOSE_FRAME), message.get("reason") or ""
+                    return
+                if connection.closed:
+                    continue
+                waiting = self._hub.receive(connection, message.get("text") or message.get("bytes") or b"")
+                if waiting is not None:
+                    await waiting
+                in_a_row += 1
+                if in_a_row >= FRAMES_IN_A_ROW:
+                    in_a_row = 0
+                    await asyncio.sleep(0)
+        finally:
+            self._hub.closed(connection, code, reason)
+
+
+async def _first(receive: Receive) -> str | bytes | None:
+    """The hello, as it came; None where the peer went away instead. Raises TimeoutError."""
+    async with asyncio.timeout(limits.HANDSHAKE_MS / 1000):
+        message = await receive()
+    return None if message["type"] == "websocket.disconnect" else message.get("text") or message.get("bytes") or b""
+
+
+def _too_late() -> Refusal:
+    fault = Fault("handshake.timeout")
+    return Refusal(encode(Reject(code=fault.code, hint=fault.hint)), limits.CLOSE_IDENTITY, fault.code)
+
+
+async def _refuse(scope: MutableMapping[str, Any], send: Send, code: str) -> None:
+    """No upgrade at all: the answer stays HTTP."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": limits.CLOSE_PROTOCOL})
+        return
+    problem = document_of(Fault(code))
+    headers = [(b"content-type", MEDIA_TYPE.encode())]
+    await send({"type": "websocket.http.response.start", "status": problem["status"], "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": msgspec.json.encode(problem)})
