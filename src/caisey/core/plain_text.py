@@ -34,6 +34,14 @@ def _shown(character: str) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
+def visible(text: str) -> str:
+    """Text of several lines: line feeds and tabs stay, every other control or invisible character is shown."""
+    text = text.replace("\r\n", "\n")
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" or c in _SPACES else _shown(c) for c in text)
+
+
 def first_line(text: str, length: int) -> str | None:
     """The first line that is not blank, made fit."""
     return next((one_line(line, length) for line in text[:SCANNED].splitlines() if line.strip()), None)

@@ -10,11 +10,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from caisey.core import events as e
 from caisey.core.catalogue import ENGLISH, Catalogue
 from caisey.core.filling import fill
 from caisey.core.plain_text import one_line, visible
 from caisey.core.present import present_prompt, present_session
-from caisey.core.scene import PLAINLY, Telling
+from caisey.core.scene import PLAINLY, Telling, actor_words
 from caisey.core.session import Session
 from caisey.core.spoken import size
 from caisey.core.view import EndpointView
@@ -40,7 +41,12 @@ def transcript(
     For the output's text, `telling.output` holds the pieces that `present_output.wanted(session)` asks for.
     """
     return {
-        "session": present_session(session, view, now_ms, telling) | {"computer": view.name, "client": view.client},
+        "session": present_session(session, view, now_ms, telling)
+        | {
+            "computer": view.name,
+            "client": view.client,
+            "owner_name": str(actor_words(e.Actor("user", session.owner), telling)),
+        },
         "prompts": [present_prompt(session, p, view, now_ms, telling) for p in session.prompts],
         "events": list(events),
         "head": head,
@@ -66,7 +72,7 @@ def heading(document: Document, phrases: Mapping[str, str]) -> list[tuple[str, s
         ("page.computer", session["computer"]),
         ("page.client", session["client"]),
         ("page.ticket", session["ticket"]),
-        ("page.owner", session["owner"]),
+        ("page.owner", session["owner_name"]),
         ("page.opened", session["created_at"]),
         ("page.outcome", closed.get("outcome")),
         ("page.verified", closed.get("verified")),
@@ -82,7 +88,8 @@ def head_line(document: Document, phrases: Mapping[str, str]) -> str:
 
 
 def _prompt(prompt: Document, number: int, phrases: Mapping[str, str]) -> Iterator[str]:
-    yield f"## {phrases['page.request'].replace('{n}', str(number))} · {prompt['created_at']} · {escaped(prompt['who'])}"
+    request = phrases["page.request"].replace("{n}", str(number))
+    yield f"## {request} · {prompt['created_at']} · {escaped(prompt['who'])}"
     if prompt["origin"]:
         yield from ("", escaped(phrases["page.check_of"]))
     if prompt["text"]:
