@@ -22,6 +22,16 @@ class Clock(Protocol):
         """Like `monotonic_ms`, and it also runs while this machine is suspended."""
 
 
+class Times(Protocol):
+    """The two times that most parts need."""
+
+    def now_ms(self) -> int:
+        """Since the epoch, UTC, as deadlines see it."""
+
+    def monotonic_ms(self) -> int:
+        """Never steps."""
+
+
 class SystemClock:
     """The machine's own clocks."""
 
