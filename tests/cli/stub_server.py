@@ -23,6 +23,8 @@ TOKEN = "cst_stub"
 PREFIX = "/api/v1"
 WITHIN_S = 20.0
 
+_FACTS = {"attempt.noticed": "stalled"}
+
 Json = Any
 Script = Callable[["Stub", dict[str, Any]], None]
 
@@ -245,7 +247,12 @@ class Stub:
             attempt = call["attempts"][-1]
             attempt["state"] = state
             attempt["due_at"] = stamp(datetime.now(UTC) + timedelta(seconds=due_s))
-            fact = {"at": at or stamp(), "source": "control_plane", "type": event_type, **payload}
+            fact = {
+                "at": at or stamp(),
+                "source": "control_plane",
+                "type": _FACTS.get(event_type, event_type.partition(".")[2]),
+                **payload,
+            }
             attempt["evidence"].append(fact)
             self.note(prompt, event_type, tool_call_id=call["id"], number=attempt["number"], **payload)
 

@@ -111,7 +111,7 @@ def test_the_exit_code_is_the_verdict(stub: Stub, caisey: Cli, kind: str, ran: s
     assert done.code == code, done
     if code:
         assert "Facts, then what happens." in done.err
-        assert f"caisey story {next(iter(stub.prompts))}" in done.err
+        assert f"Why: caisey story {next(iter(stub.prompts))}" in done.err
 
 
 @pytest.mark.parametrize(

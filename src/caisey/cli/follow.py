@@ -32,7 +32,15 @@ class Follower:
     """Follows one prompt. `run` returns the prompt as it stands when nothing more happens by itself."""
 
     def __init__(
-        self, api: Api, terminal: Terminal, prompt: Document, *, computer: str, outputs: Outputs, give_up_s: float
+        self,
+        api: Api,
+        terminal: Terminal,
+        prompt: Document,
+        *,
+        computer: str,
+        outputs: Outputs,
+        give_up_s: float,
+        before: Document | None = None,
     ) -> None:
         self._api = api
         self._terminal = terminal
@@ -40,6 +48,8 @@ class Follower:
         self._computer = computer
         self._outputs = outputs
         self._told = prompt_words.Told()
+        if before is not None:
+            self._told.pass_over(before, computer)
         self._away_since: float | None = None
         last_id = str(prompt.get("sequence") or 0)
         self._feed = EventFeed(api, f"/sessions/{prompt['session_id']}/stream", last_id, give_up_s=give_up_s)

@@ -63,11 +63,22 @@ def accepted(run: Run, prompt: Document) -> None:
     run.terminal.say(f"Accepted. Look: caisey story {prompt['id']}", "plain")
 
 
-def follow(run: Run, prompt: Document, computer: str, options: Options) -> None:
-    """Stay with a prompt until nothing more happens by itself; ends the program with its exit code."""
+def follow(run: Run, prompt: Document, computer: str, options: Options, *, before: Document | None = None) -> None:
+    """Stay with a prompt until nothing more happens by itself; ends the program with its exit code.
+
+    `before`: the prompt as the person knows it already; only what came after it is told.
+    """
     outputs = Outputs(run.api, run.terminal, raw=options.raw, silent=run.json)
+    if before is not None:
+        outputs.pass_over(before)
     follower = Follower(
-        run.api, run.terminal, prompt, computer=computer, outputs=outputs, give_up_s=options.reconnect_s
+        run.api,
+        run.terminal,
+        prompt,
+        computer=computer,
+        outputs=outputs,
+        give_up_s=options.reconnect_s,
+        before=before,
     )
     try:
         prompt = follower.run()
@@ -95,6 +106,12 @@ def finish(run: Run, prompt: Document, outputs: Outputs | None, *, strict: bool)
     for tone, line in prompt_words.verdict_lines(prompt):
         run.terminal.say(line, tone)
     raise typer.Exit(code)
+
+
+def computer_of(run: Run, prompt: Document) -> str:
+    """The name of a prompt's computer."""
+    endpoint_id = prompt.get("endpoint_id") or run.api.get(f"/sessions/{prompt['session_id']}")["endpoint_id"]
+    return str(run.api.get(f"/endpoints/{endpoint_id}").get("name") or endpoint_id)
 
 
 def computer_and_client(endpoint: Document) -> str:

@@ -96,6 +96,8 @@ class Root(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = _LazyCommands()
+        # `caisey completion` is the one way to the script; what Typer adds for it would be a second.
+        self.params = [p for p in self.params if p.name not in ("install_completion", "show_completion")]
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Every command, in the order of the help."""
@@ -109,9 +111,7 @@ class Root(TyperGroup):
                 formatter.write_dl([(name.ljust(width), entry.summary) for name, entry in section.items()])
 
 
-app = typer.Typer(
-    cls=Root, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True
-)
+app = typer.Typer(cls=Root, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
 
 def _show_version(value: bool) -> None:

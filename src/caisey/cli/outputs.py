@@ -57,6 +57,15 @@ class Outputs:
                     if summary.get("bytes", 0) > (written.offset if written else 0):
                         self._marked.add(key)
 
+    def pass_over(self, prompt: Document) -> None:
+        """What is stored of this prompt was read before; only what comes after it is written."""
+        for call in prompt["tool_calls"]:
+            for attempt in call.get("attempts") or []:
+                for stream, summary in (attempt.get("output") or {}).items():
+                    if stream in STREAMS:
+                        written = self._written.setdefault((call["id"], attempt["number"], stream), _Written())
+                        written.offset = summary.get("bytes", 0)
+
     def pull_marked(self) -> None:
         """Write what came on the marked streams."""
         for key in sorted(self._marked):

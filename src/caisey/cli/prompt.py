@@ -108,8 +108,8 @@ def prompt(
     )
     asked.check()
     chosen = _effect(reads_only, may_change, effect)
-    limits = _limits(limit, output_limit)
-    reconnect_ms = _span(reconnect_for, "--reconnect-for")
+    limits = limits_of(limit, output_limit)
+    reconnect_ms = span_of(reconnect_for, "--reconnect-for")
     found_session, endpoint = _place(run, computer, session)
     body = asked.body(str(_os_name(endpoint)), chosen, limits)
     if found_session is None:
@@ -200,16 +200,18 @@ def _effect(reads_only: bool, may_change: bool, effect: str | None) -> str | Non
     return given[0] if given else None
 
 
-def _limits(limit: str | None, output_limit: int | None) -> dict[str, int]:
+def limits_of(limit: str | None, output_limit: int | None) -> dict[str, int]:
+    """The limits of a step, as the API takes them."""
     limits: dict[str, int] = {}
     if limit is not None:
-        limits["time_ms"] = _span(limit, "--limit")
+        limits["time_ms"] = span_of(limit, "--limit")
     if output_limit is not None:
         limits["output_bytes"] = output_limit
     return limits
 
 
-def _span(text: str, option: str) -> int:
+def span_of(text: str, option: str) -> int:
+    """Milliseconds of a span of time that was given with an option. UsageFault for anything else."""
     try:
         return parse_span(text)
     except ValueError as error:

@@ -17,6 +17,7 @@ from caisey.cli.waiting_words import Words
 from caisey.core.catalogue import ENGLISH
 
 STEP_LENGTH = 60
+_FURTHEST = ("started", "lost", "acknowledged", "dispatched", "awaiting_approval", "held", "queued")
 
 Document = dict[str, Any]
 Line = tuple[str | None, str]
@@ -25,6 +26,9 @@ Line = tuple[str | None, str]
 def ran_words(verdict: Document) -> str:
     """The second line of every verdict: did it run?"""
     ran = str(verdict.get("ran"))
+    if verdict.get("ran_label"):
+        note = verdict.get("ran_note")
+        return f"{verdict['ran_label']} ({note})" if note else str(verdict["ran_label"])
     return ENGLISH.ran.get(f"{ran} ({verdict.get('kind')})") or ENGLISH.ran.get(ran, ran)
 
 
@@ -41,11 +45,11 @@ def tone(call: Document, verdict: Document) -> str:
 
 
 def current(prompt: Document) -> tuple[Document, Document] | None:
-    """The first step that is under way, with its open try."""
+    """The first step that is under way, with the open try of it that is furthest."""
     for call in prompt["tool_calls"]:
-        for attempt in reversed(call.get("attempts") or []):
-            if attempt["state"] != "ended":
-                return call, attempt
+        tries = [attempt for attempt in call.get("attempts") or [] if attempt["state"] in _FURTHEST]
+        if tries:
+            return call, min(reversed(tries), key=lambda attempt: _FURTHEST.index(attempt["state"]))
     return None
 
 
@@ -92,6 +96,11 @@ class Told:
                 self._done.add(call["id"])
                 yield from _end_of_call(call, several=several)
 
+    def pass_over(self, prompt: Document, computer: str) -> None:
+        """The person knows this already."""
+        for _ in self.news(prompt, computer):
+            pass
+
     def is_new(self, words: Words, *, renewable: bool) -> bool:
         """Whether these words deserve a line that stays, and were not said yet.
 
@@ -119,7 +128,7 @@ class Told:
 
 def short(call: Document) -> str:
     """A step on part of a line."""
-    return cut(visible_line(one_line(call)), STEP_LENGTH)
+    return cut(visible_line(call.get("literal") or one_line(call)), STEP_LENGTH)
 
 
 def deciding(call: Document) -> tuple[Document, Document] | None:
@@ -163,51 +172,74 @@ def changes(attempt: Document) -> list[str]:
 
 def verdict_lines(prompt: Document) -> Iterator[Line]:
     """The first step that is not done: what happened, did it run, what may be done; nothing where all are done."""
-    for call in prompt["tool_calls"]:
-        if exit_codes.of_call(call) == exit_codes.OK:
-            continue
+    call = first_open(prompt)
+    if call is not None:
         yield from _stopped(prompt, call)
-        return
 
 
 def _stopped(prompt: Document, call: Document) -> Iterator[Line]:
-    found = deciding(call)
     several = len(prompt["tool_calls"]) > 1
+    found = deciding(call)
+    now_words = call.get("now") or {}
     if found is not None:
         _, verdict = found
         yield tone(call, verdict), f"{_place(call, several)}{verdict['label']}"
         yield None, f"  {ran_words(verdict)}. {verdict.get('summary') or ''}".rstrip()
-        yield from action_lines(prompt, call, verdict)
     else:
-        label = call.get("label") or "Waits for a person"
+        open_now = current(prompt)
+        waits = waiting_words.words(open_now[1], "the computer", 0) if open_now and open_now[0] is call else None
+        label = now_words.get("label") or (waits.line if waits else "Waits for a person")
         yield "ask", f"{_place(call, several)}{label}"
-    left = [other["position"] for other in prompt["tool_calls"] if other.get("state") == "pending"]
-    if left:
-        yield "not_sent", f"Not sent: step {', '.join(map(str, left))}"
-    yield None, f"  caisey story {prompt['id']}"
+        if now_words.get("summary"):
+            yield None, f"  {now_words['summary']}"
+    yield from action_lines(prompt, call)
+    left = [str(other["position"]) for other in prompt["tool_calls"] if other.get("state") == "pending"]
+    if left and call.get("state") != "pending":
+        yield "not_sent", f"Not sent: step {', '.join(left)}"
+    yield None, f"  Why: caisey story {prompt['id']}"
 
 
-def action_lines(prompt: Document, call: Document, verdict: Document) -> Iterator[Line]:
+def next_actions(call: Document) -> list[Document]:
+    """What may be done about a step now: as it stands, else by its verdict."""
+    standing = (call.get("now") or {}).get("next_actions")
+    if standing is None:
+        found = deciding(call)
+        standing = (found[1].get("next_actions") if found else None) or []
+    return [action for action in standing if action.get("action")]
+
+
+def first_open(prompt: Document) -> Document | None:
+    """The first step that is not done."""
+    return next((call for call in prompt["tool_calls"] if exit_codes.of_call(call) != exit_codes.OK), None)
+
+
+def action_lines(prompt: Document, call: Document) -> Iterator[Line]:
     """What may be done next, each with the command that does it."""
-    actions = [action for action in verdict.get("next_actions") or [] if action.get("action")]
+    actions = next_actions(call)
     width = max((len(action["label"]) for action in actions), default=0)
     for action in actions:
         label = action["label"].ljust(width)
         if why := action.get("unavailable_because"):
             yield None, f"  {label}  not now: {why}"
         else:
-            yield None, f"  {label}  {command_for(prompt, call, action['action'])}"
+            yield None, f"  {label}  {command_for(prompt, call, action)}"
 
 
-def command_for(prompt: Document, call: Document, action: str) -> str:
-    """The command line that takes this action."""
-    words = ["caisey act", prompt["id"], action]
-    first_open = next((c for c in prompt["tool_calls"] if exit_codes.of_call(c) != exit_codes.OK), None)
-    if first_open is not call and action != "resume":
-        words += ["--step", str(call["position"])]
-    if action == "adjust":
-        words += ["--arg", "NAME=VALUE"]
-    return " ".join(words)
+def command_for(prompt: Document, call: Document, action: Document) -> str:
+    """The command line that takes this action. `caisey act` finds the step itself where there is no doubt."""
+    words = ["caisey act", prompt["id"], action["action"]]
+    target = next((c for c in prompt["tool_calls"] if c["id"] == action.get("tool_call_id")), call)
+    if target is not first_open(prompt) and action["action"] != "resume":
+        words += ["--step", str(target["position"])]
+    body = action.get("body") or {}
+    if time_ms := (body.get("limits") or {}).get("time_ms"):
+        words += ["--limit", f"{time_ms / 1000:g}s"]
+    words += [word for name in ("runtime_id", "bridge") if body.get(name) for word in (_OPTIONS[name], body[name])]
+    return " ".join([*words, *_NEEDED.get(action["action"], ())])
+
+
+_OPTIONS = {"runtime_id": "--runtime", "bridge": "--bridge"}
+_NEEDED = {"adjust": ("--", "COMMAND"), "input": ("--data", "TEXT")}
 
 
 def _place(call: Document, several: bool) -> str:

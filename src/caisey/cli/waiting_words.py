@@ -19,7 +19,7 @@ EXPLAIN_MS = 5000
 _ASKED_EARLY_MS = 2000
 _SHORT_WINDOW_MS = 4000
 
-_PASSING = frozenset({"queued", "dispatched.fresh", "dispatched", "dispatched.asked", "acknowledged", "started"})
+_PASSING = frozenset({"queued", "dispatched", "dispatched.asked", "acknowledged", "started"})
 """States that pass by themselves in the good case: renewed in place, and not worth a line that stays."""
 
 Document = dict[str, Any]
@@ -55,66 +55,68 @@ def field(fact: Document | None, name: str) -> Any:
 def words(attempt: Document, computer: str, now_ms: int) -> Words | None:
     """What to show for an open try; None where it is too early to show anything."""
     key = _key(attempt, now_ms)
-    if key is None or (key in _PASSING and _age_ms(attempt, now_ms) < PATIENCE_MS):
+    if key in _PASSING:
+        age_ms = _age_ms(attempt, now_ms)
+        return None if age_ms < PATIENCE_MS else _passing(key, attempt, age_ms)
+    given = attempt.get("now")
+    if isinstance(given, dict) and given.get("label"):
+        # It does not depend on the second, and the control plane knows more of it than this prompt shows.
+        return Words(given.get("tone") or "wait", given["label"], given.get("summary") or "", firm=True)
+    entry = ENGLISH.entries.get(key)
+    if entry is None:
         return None
-    given = attempt.get("label")
-    if key not in _PASSING and given:
-        # It does not depend on the second, and the control plane knows more than this page of it.
-        return Words(attempt.get("tone") or _tone(key), given, attempt.get("summary") or "", firm=True)
-    entry = ENGLISH.entries[key]
-    values = _values(attempt, computer, now_ms)
-    label = fill(entry.label, values, LABEL_LENGTH) or ENGLISH.entries["queued"].label
-    sentence = fill(entry.sentence, values, SENTENCE_LENGTH)
-    return Words(str(entry.tone), label, sentence, firm=key not in _PASSING)
+    end = clock(attempt.get("due_at")) or None
+    values: dict[str, str | None] = {
+        "computer": computer,
+        "end": end,
+        "due": end,
+        "who": attempt.get("owner"),
+        "last_line": field(newest(attempt, "stalled"), "last_line"),
+    }
+    label = fill(entry.label, values, LABEL_LENGTH) or computer
+    return Words(str(entry.tone), label, fill(entry.sentence, values, SENTENCE_LENGTH), firm=True)
 
 
-def _key(attempt: Document, now_ms: int) -> str | None:
-    """The entry of the catalogue; None for a state that it does not have."""
+def _key(attempt: Document, now_ms: int) -> str:
+    """The entry of the catalogue: as the control plane chose it, and moved on with the time since then."""
     state = attempt["state"]
+    given = attempt.get("now")
+    key = str(given["code"]) if isinstance(given, dict) and given.get("code") else _derived(attempt)
+    if key in ("dispatched", "dispatched.fresh", "dispatched.asked"):
+        ask = ask_after_ms(attempt)
+        return "dispatched.asked" if ask is not None and _age_ms(attempt, now_ms) >= ask else "dispatched"
+    return key or state
+
+
+def _derived(attempt: Document) -> str:
+    """The entry by state and evidence alone."""
+    state = str(attempt["state"])
     if state in ("dispatched", "acknowledged", "started") and newest(attempt, "cancel_requested"):
         return f"{state}.stopping"
     if state == "held":
-        key = f"held.{field(newest(attempt, 'held'), 'reason') or 'person'}"
-    elif state == "dispatched":
+        return f"held.{field(newest(attempt, 'held'), 'reason') or 'person'}"
+    notices = {"waits_for_input": "started.asks", "silent_idle": "started.silent", "silent_busy": "started.busy"}
+    if state == "started":
+        return notices.get(str(field(newest(attempt, "stalled"), "notice")), "started")
+    return state
+
+
+def _passing(key: str, attempt: Document, age_ms: int) -> Words:
+    """A state whose words change with the second."""
+    entry = ENGLISH.entries[key]
+    values: dict[str, str | None] = {"due": clock(attempt.get("due_at")) or None}
+    if key == "dispatched":
         ask = ask_after_ms(attempt)
-        key = "dispatched.asked" if ask is not None and _age_ms(attempt, now_ms) >= ask else "dispatched"
-    elif state == "started":
-        notices = {"waits_for_input": "asks", "silent_idle": "silent", "silent_busy": "busy"}
-        notice = notices.get(str(field(newest(attempt, "noticed", "stalled"), "notice")))
-        key = f"started.{notice}" if notice else "started"
-    else:
-        key = state
-    return key if key in ENGLISH.entries else None
-
-
-def _tone(key: str) -> str:
-    return str(ENGLISH.entries[key].tone)
-
-
-def _values(attempt: Document, computer: str, now_ms: int) -> dict[str, str | None]:
-    """What fills the places; a missing value takes its sentence away."""
-    age = span(_age_ms(attempt, now_ms))
-    end = clock(attempt.get("due_at")) or None
-    values: dict[str, str | None] = {"computer": computer, "end": end, "due": end, "age": age}
-    if attempt["state"] == "dispatched":
-        ask = ask_after_ms(attempt)
-        explained = ask is not None and _age_ms(attempt, now_ms) >= min(EXPLAIN_MS, ask / 2)
-        values["age"] = f"No confirmation for {age}" if explained else None
-        values["ask"] = span(ask) if explained and ask is not None else None
-    elif attempt["state"] == "started":
-        quiet = _passed_ms(attempt, now_ms, "output", "progressed", "progress", "started")
-        values["age"] = span(quiet) if newest(attempt, "noticed", "stalled") else f"For {age}"
-        values["last_line"] = field(newest(attempt, "noticed", "stalled"), "last_line")
-    elif attempt["state"] == "awaiting_approval":
-        values["who"] = attempt.get("owner") or ENGLISH.phrases["who.approver"]
-    elif attempt["state"] == "held":
-        values["age"] = None  # how long the computer is silent is not how long the request waits
-    return values
+        if ask is not None and age_ms >= min(EXPLAIN_MS, ask / 2):
+            values |= {"age": f"No confirmation for {span(age_ms)}", "ask": span(ask)}
+    elif key == "started":
+        return Words(str(entry.tone), entry.label, f"For {span(age_ms)}.")
+    return Words(str(entry.tone), entry.label, fill(entry.sentence, values, SENTENCE_LENGTH))
 
 
 def ask_after_ms(attempt: Document) -> int | None:
     """When, after a dispatch, the computer is asked: 2 s before the window ends, or at its half (RECOVERY.md §4)."""
-    sent_ms = _at_ms(attempt, "dispatched")
+    sent_ms = to_ms(attempt.get("dispatched_at")) or _at_ms(attempt, "dispatched")
     due_ms = to_ms(attempt.get("due_at"))
     if sent_ms is None or due_ms is None or due_ms <= sent_ms:
         return None
@@ -131,20 +133,18 @@ def waits_for_person(attempt: Document) -> bool:
 
 def _age_ms(attempt: Document, now_ms: int) -> int:
     """How long the try is in its state."""
-    entered = {"queued": ("queued", "released"), "lost": ("lost",)}
-    return _passed_ms(attempt, now_ms, *entered.get(attempt["state"], (attempt["state"],)))
+    state = str(attempt["state"])
+    entered = to_ms(attempt.get(f"{state}_at"))
+    if entered is None:
+        entered = _at_ms(attempt, *({"queued": ("released", "queued")}.get(state, (state,))))
+    return 0 if entered is None else max(now_ms - entered, 0)
 
 
 def _kind(fact: Document) -> str:
-    """`attempt.dispatched` and `dispatched` are the same."""
+    """The type of a piece of evidence; the log's name of the event (`attempt.dispatched`) means the same."""
     return str(fact.get("type")).rpartition(".")[2]
 
 
 def _at_ms(attempt: Document, *types: str) -> int | None:
     fact = newest(attempt, *types)
     return None if fact is None else to_ms(fact.get("at"))
-
-
-def _passed_ms(attempt: Document, now_ms: int, *types: str) -> int:
-    at_ms = _at_ms(attempt, *types)
-    return 0 if at_ms is None else max(now_ms - at_ms, 0)

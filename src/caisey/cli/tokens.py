@@ -1,0 +1,113 @@
+"""`caisey tokens`: API tokens.
+
+Owns the two ways in which one is made: by the API, and, with `--data-dir`, on the control plane's own machine, where
+no login is needed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from caisey.cli.command import ApiCommand, Run, begin, group
+from caisey.cli.faults import UsageFault
+from caisey.cli.local import administer
+from caisey.cli.prompt import span_of
+from caisey.cli.terminal import Column
+
+app = group("API tokens.")
+
+ROLES = ("owner", "admin", "technician", "approver", "viewer")
+Groups = Annotated[
+    list[str] | None, typer.Option("--group", metavar="ID", help="Only these client groups; repeat it for more.")
+]
+
+
+@app.command("list", cls=ApiCommand)
+def list_tokens(ctx: typer.Context) -> None:
+    """The tokens, newest first. None of them is shown."""
+    from caisey.cli import spans
+
+    run = begin(ctx)
+    items = list(run.api.items("/tokens"))
+    if run.json:
+        run.terminal.json({"items": items})
+        return
+    rows = [
+        (
+            item["id"],
+            str(item.get("name") or ""),
+            item["role"],
+            groups_words(item),
+            spans.ago(item.get("expires_at"), run.api.now_ms()) or "never",
+        )
+        for item in items
+    ]
+    columns = [Column("TOKEN", keep=True), Column("NAME"), Column("ROLE"), Column("CLIENT GROUPS"), Column("ENDS")]
+    run.terminal.table(columns, rows, empty="No tokens.")
+
+
+@app.command("create", cls=ApiCommand)
+def create(
+    ctx: typer.Context,
+    *,
+    role: Annotated[str, typer.Option("--role", metavar="ROLE", help=f"One of {', '.join(ROLES)}.")],
+    name: Annotated[str, typer.Option("--name", help="What it is for.")] = "",
+    client_group: Groups = None,
+    expires_in: Annotated[
+        str | None, typer.Option("--expires-in", metavar="TIME", help="It ends after this long, like 30d.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", metavar="DIR", help="On the control plane's machine: no login needed.")
+    ] = None,
+    organization: Annotated[
+        str, typer.Option("--organization", metavar="NAME", help="With --data-dir: of this organization.")
+    ] = "default",
+) -> None:
+    """Make a token. It is shown once, here."""
+    run = begin(ctx)
+    if role not in ROLES:
+        raise UsageFault(f"{role!r} is no role", hint=f"One of {', '.join(ROLES)}.")
+    expires_in_s = None if expires_in is None else span_of(expires_in, "--expires-in") / 1000
+    if data_dir is not None:
+        made = administer(
+            data_dir,
+            "create_token",
+            organization=organization,
+            role=role,
+            name=name,
+            client_group_ids=client_group,
+            expires_in_s=expires_in_s,
+        )
+    else:
+        body: dict[str, Any] = {"role": role, "name": name, "client_group_ids": client_group}
+        made = run.api.post("/tokens", body | ({} if expires_in_s is None else {"expires_in_s": expires_in_s}))
+    if run.json:
+        run.terminal.json(made)
+        return
+    run.terminal.print(str(made["token"]))
+    run.terminal.say("Keep it now: it is not shown again.", "ask")
+
+
+@app.command("revoke", cls=ApiCommand)
+def revoke(ctx: typer.Context, token: Annotated[str, typer.Argument(metavar="TOKEN", help="Its id: tok_….")]) -> None:
+    """End a token. Streams that it opened close within 5 s."""
+    run = begin(ctx)
+    run.api.delete(f"/tokens/{token}")
+    done(run, {"id": token, "revoked": True}, "Revoked.")
+
+
+def done(run: Run, document: Any, words: str) -> None:
+    """The end of a change: a document for a machine, a word for a person."""
+    if run.json:
+        run.terminal.json(document)
+    else:
+        run.terminal.say(words, "done")
+
+
+def groups_words(item: dict[str, Any]) -> str:
+    """Which client groups something reaches."""
+    groups = item.get("client_group_ids", item.get("client_groups"))
+    return "all" if groups is None else ", ".join(map(str, groups)) or "none"
