@@ -82,7 +82,7 @@ def _without_lone_surrogates(value: object) -> object:
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, dict):
-        return {str(key): _without_lone_surrogates(inner) for key, inner in value.items()}
+        return {_without_lone_surrogates(key): _without_lone_surrogates(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_without_lone_surrogates(inner) for inner in value]
     return value
