@@ -14,6 +14,7 @@ import structlog
 from msgspec.structs import replace
 
 from caisey.control.attention import Alarm, raise_alarm
+from caisey.control.clock import Times
 from caisey.control.connections import Bridge, Connection, Fleet, LiveRuntime
 from caisey.control.directory.records import Runtime
 from caisey.control.directory.store import Directory
@@ -27,7 +28,7 @@ from caisey.control.remembered import save_journal, save_life
 from caisey.control.sessions import Handled, Sessions
 from caisey.control.statements import Statements
 from caisey.control.submissions import TRY_AGAIN_LATER, Submissions
-from caisey.control.views import Times, Views
+from caisey.control.views import Views
 from caisey.core import commands as c
 from caisey.core.effects import confirmation, owed_on_connect
 from caisey.core.events import CONTROL_PLANE

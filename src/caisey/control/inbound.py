@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import structlog
 
+from caisey.control.clock import Times
 from caisey.control.connections import Connection
 from caisey.control.journals import Journals
 from caisey.control.liveness import Liveness
@@ -23,7 +24,6 @@ from caisey.control.results import Results
 from caisey.control.statements import Statements
 from caisey.control.streams import Streams
 from caisey.control.submissions import Submissions, not_yours
-from caisey.control.views import Times
 from caisey.core import commands as c
 from caisey.core.errors import Fault
 from caisey.protocol import frames as f

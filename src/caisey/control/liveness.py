@@ -15,13 +15,14 @@ from typing import Any, Final
 
 import structlog
 
+from caisey.control.clock import Times
 from caisey.control.connections import Connection, Fleet, LiveEndpoint, LiveRuntime
 from caisey.control.directory.store import Directory
 from caisey.control.journals import Journals
 from caisey.control.outbound import Outbound
 from caisey.control.remembered import save_health, save_journal
 from caisey.control.sessions import Committed, Sessions
-from caisey.control.views import Times, Views
+from caisey.control.views import Views
 from caisey.core import commands as c
 from caisey.core import events as e
 from caisey.core.liveness import PROOF_INTERVALS, interval_for, silence_allowed_ms

@@ -12,12 +12,12 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET
 
+from caisey.control.clock import Times
 from caisey.control.connections import Connection
 from caisey.control.directory.store import Directory
 from caisey.control.ledger import Ledger, Subject, Unreadable
 from caisey.control.places import Places
 from caisey.control.streams import About, Streams, Submit
-from caisey.control.views import Times
 from caisey.core import commands as c
 from caisey.core import events as e
 from caisey.core.errors import Fault

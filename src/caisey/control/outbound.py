@@ -12,9 +12,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
+from caisey.control.clock import Times
 from caisey.control.connections import Connection, Fleet, LiveRuntime, Ping
 from caisey.control.keyring import Keyring
-from caisey.control.views import Times
 from caisey.core import effects as fx
 from caisey.protocol import frames as f
 from caisey.protocol import limits

@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from caisey.control.arrivals import Arrival, Arrivals, Refusal, refused
+from caisey.control.clock import Times
 from caisey.control.connections import Bridge, Connection, Fleet, LiveRuntime
 from caisey.control.directory import runtimes
 from caisey.control.directory.records import Runtime
@@ -24,7 +25,6 @@ from caisey.control.keyring import Keyring
 from caisey.control.lives import Claim, Standing, judge
 from caisey.control.misreadings import Misreadings
 from caisey.control.outbound import Outbound
-from caisey.control.views import Times
 from caisey.protocol import frames as f
 from caisey.protocol import limits
 from caisey.protocol.codec import decode_from_runtime, encode

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from caisey.control.arrivals import Arrivals
+from caisey.control.clock import Times
 from caisey.control.connections import Fleet
 from caisey.control.directory.store import Directory
 from caisey.control.inbound import Inbound
@@ -25,7 +26,7 @@ from caisey.control.sessions import Sessions
 from caisey.control.statements import Statements
 from caisey.control.streams import OutputStore, Streams
 from caisey.control.submissions import Submissions
-from caisey.control.views import Times, Views
+from caisey.control.views import Views
 from caisey.storage.contract import Log
 
 

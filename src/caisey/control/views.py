@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 
+from caisey.control.clock import Times
 from caisey.control.connections import BRIDGES, Fleet, LiveEndpoint
 from caisey.control.journals import Journals
 from caisey.core.liveness import grace_ms, health_of
@@ -21,14 +22,6 @@ if TYPE_CHECKING:
 
 DRIFT_MS: Final = 50  # how far the two clocks may part before the views follow
 _UNTIL_SEEN: Final = (Health.HEALTHY, Health.UNHEALTHY)
-
-
-class Times(Protocol):
-    """Wall time that does not step by itself, and monotonic time, in ms."""
-
-    def now_ms(self) -> int: ...
-
-    def monotonic_ms(self) -> int: ...
 
 
 class Past(Protocol):
