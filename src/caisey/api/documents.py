@@ -12,7 +12,7 @@ import msgspec
 from msgspec import field
 
 from caisey.control.access import Role
-
+from caisey.protocol.fields import Effect
 
 T = TypeVar("T")
 
@@ -252,7 +252,7 @@ class ToolShown(Document, frozen=True, kw_only=True):
     result_schema: dict[str, Any] | None
     effect: str
     effect_by_call: bool
-    effect_by_argument: dict[str, dict[str, str]]
+    effect_by_argument: dict[str, dict[str, Effect]]
     platforms: list[str]
     verify: dict[str, Any] | None
     digest: str

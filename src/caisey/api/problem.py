@@ -11,9 +11,7 @@ from typing import Any, Final
 
 import msgspec
 import structlog
-from litestar import Request
-from litestar.exceptions import HTTPException
-from litestar.response.base import ASGIResponse
+from litestar import Request, Response
 
 from caisey.core.errors import CODES, Fault
 from caisey.protocol.frames import ShapeFault
@@ -53,22 +51,22 @@ def document_of(fault: Fault) -> dict[str, Any]:
     return {**fault.extra, **document}
 
 
-def response_of(fault: Fault) -> ASGIResponse:
+def response_of(fault: Fault) -> Response[bytes]:
     """The problem as an answer."""
     headers = {"cache-control": "no-store"}
     if fault.status in _RETRY_SOON:
         headers["retry-after"] = str(fault.extra.get("retry_after_s", _RETRY_SOON[fault.status]))
     if fault.status == 401:
         headers["www-authenticate"] = "Bearer"
-    return ASGIResponse(
-        body=msgspec.json.encode(document_of(fault)),
+    return Response(
+        content=msgspec.json.encode(document_of(fault)),
         status_code=fault.status,
         media_type=MEDIA_TYPE,
         headers=headers,
     )
 
 
-def on_fault(_: Request[Any, Any, Any], fault: Fault) -> ASGIResponse:
+def on_fault(_: Request[Any, Any, Any], fault: Any) -> Response[bytes]:
     """A refusal with a code. One that is never an HTTP answer (status 0) is a defect of ours."""
     if not fault.status:
         logger.error("http.fault_without_status", code=fault.code)
@@ -76,7 +74,7 @@ def on_fault(_: Request[Any, Any, Any], fault: Fault) -> ASGIResponse:
     return response_of(fault)
 
 
-def on_framework_exception(_: Request[Any, Any, Any], error: HTTPException) -> ASGIResponse:
+def on_framework_exception(_: Request[Any, Any, Any], error: Any) -> Response[bytes]:
     """What the framework refused before a route was asked: unknown paths, methods, oversized bodies."""
     code = _CODE_OF_STATUS.get(error.status_code)
     if code is None:
@@ -88,7 +86,7 @@ def on_framework_exception(_: Request[Any, Any, Any], error: HTTPException) -> A
     return response
 
 
-def on_defect(request: Request[Any, Any, Any], error: Exception) -> ASGIResponse:
+def on_defect(request: Request[Any, Any, Any], error: Any) -> Response[bytes]:
     """Anything else is a defect: told to the log in full and to the caller not at all."""
     logger.error(
         "http.defect", method=request.method, route=str(request.scope.get("path_template", "")), exc_info=error

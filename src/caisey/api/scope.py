@@ -83,9 +83,9 @@ def workable(call: Call, found: Session) -> Endpoint:
     return endpoints.find(call.services.directory, call.principal, found.endpoint_id)
 
 
-def in_sight(principal: Principal, column: str = "client_group_id") -> tuple[str, tuple[str, ...]]:
-    """A condition on a table with `organization_id` and a client group, and its values. `column` is a constant."""
+def in_sight(principal: Principal) -> tuple[str, str | None]:
+    """What ?1 and ?2 are in `organization_id = ?1 AND (?2 IS NULL OR client_group_id IN (SELECT value FROM
+    json_each(?2)))`, the condition that every table with a client group is read with."""
     if principal.client_groups is None:
-        return "organization_id = ?", (principal.organization_id,)
-    groups = msgspec.json.encode(sorted(principal.client_groups)).decode()
-    return f"organization_id = ? AND {column} IN (SELECT value FROM json_each(?))", (principal.organization_id, groups)
+        return principal.organization_id, None
+    return principal.organization_id, msgspec.json.encode(sorted(principal.client_groups)).decode()

@@ -5,19 +5,19 @@ Owns the protocols for parts that stand elsewhere. `wiring` fills `Services` in;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from caisey.api.call import Answer, encode
+from caisey.api.call import Answer
 from caisey.core.view import EndpointView
 from caisey.storage.contract import Overloaded
 
 if TYPE_CHECKING:
     from caisey.api.metrics import Metrics
     from caisey.control.access import Access
-    from caisey.control.clock import Clock
+    from caisey.control.clock import Times
     from caisey.control.directory.answered import AnsweredWrites, Claim
     from caisey.control.directory.store import Directory
     from caisey.control.ledger import Ledger
@@ -47,7 +47,7 @@ class Output(Protocol):
 class Services:
     """See the module."""
 
-    clock: Clock
+    clock: Times
     log: Log
     directory: Directory
     access: Access

@@ -41,7 +41,7 @@ def handler_of(route: Route, services: Services) -> HTTPRouteHandler:
         return await respond(request)
 
     # The framework reads annotations to decide what to inject; these are the ones it has to see.
-    handle.__annotations__ = {"request": Request, "return": Any}
+    handle.__annotations__ = {"request": Request, "return": ASGIResponse}
     path = PREFIX + re.sub(r"\{(\w+)\}", r"{\1:str}", route.path)
     return HTTPRouteHandler(
         path,
@@ -50,7 +50,6 @@ def handler_of(route: Route, services: Services) -> HTTPRouteHandler:
         opt={"route": route},
         include_in_schema=False,
         status_code=200,
-        sync_to_thread=False,
     )(handle)
 
 

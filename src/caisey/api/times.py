@@ -21,7 +21,7 @@ def at(ms: int | None) -> str | None:
 
 
 def ms_of(text: str) -> int | None:
-    """The inverse; takes any RFC 3339 time with a zone, and a bare date as its beginning in UTC. None: it is neither."""
+    """The inverse, of any RFC 3339 time with a zone and of a bare date (its beginning in UTC); None for the rest."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

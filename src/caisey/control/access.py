@@ -21,7 +21,7 @@ from caisey.core.errors import Fault
 from caisey.core.events import Actor
 
 if TYPE_CHECKING:
-    from caisey.control.clock import Clock
+    from caisey.control.clock import Times
     from caisey.control.directory.records import ApiToken, Record
     from caisey.control.directory.store import Directory
 
@@ -95,7 +95,7 @@ class Lease:
 class Access:
     """Authentication against the directory, and the leases that end when it changes."""
 
-    def __init__(self, directory: Directory, clock: Clock) -> None:
+    def __init__(self, directory: Directory, clock: Times) -> None:
         self._directory = directory
         self._clock = clock
         self._leases: dict[str, set[Lease]] = {}

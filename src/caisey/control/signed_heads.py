@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import structlog
 
-from caisey.control.clock import Clock
+from caisey.control.clock import Times
 from caisey.core.spoken import rfc3339
 from caisey.storage.contract import AppendFailed, Log, Overloaded
 
@@ -25,9 +25,7 @@ _NEWEST: Final = """
 """
 
 
-async def newest_head(
-    log: Log, sign: Sign, organization_id: str, at_least: int, now_ms: int
-) -> dict[str, Any] | None:
+async def newest_head(log: Log, sign: Sign, organization_id: str, at_least: int, now_ms: int) -> dict[str, Any] | None:
     """The newest head; a new one is made where it does not reach the event `at_least`. None without any event."""
     head = await _newest(log, organization_id)
     if head is None or head["sequence"] < at_least:
@@ -44,7 +42,7 @@ async def _newest(log: Log, organization_id: str) -> dict[str, Any] | None:
     return {"sequence": sequence, "digest": digest, "at": rfc3339(at_ms), "signature": signature}
 
 
-async def sign_each_minute(log: Log, sign: Sign, clock: Clock) -> None:
+async def sign_each_minute(log: Log, sign: Sign, clock: Times) -> None:
     """Until cancelled."""
     while True:
         await asyncio.sleep(EVERY_S)

@@ -36,28 +36,13 @@ from caisey.protocol.limits import INPUT_BYTES, MAX_SIGNED_INTEGER
 from caisey.tools import catalogue, checking
 from caisey.tools.definition import Tool
 
-ActionName = Literal[
-    "retry",
-    "requeue",
-    "resume",
-    "reroute",
-    "hold",
-    "release",
-    "verify",
-    "adjust",
-    "escalate",
-    "accept_partial",
-    "cancel",
-    "input",
-]
-
 
 class ActionBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`seen` is the prompt's `sequence` that the person had before them. The other fields go with some actions only:
     `arguments` (adjust, verify), `limits` (retry, requeue, reroute, adjust), `data`, `close`, `sensitive` (input),
     `runtime_id`, `bridge` (retry, requeue, reroute), `to` (escalate), `expires_in_s` (hold)."""
 
-    action: ActionName
+    action: Action
     reason: Reason | None = None
     seen: Annotated[int, Meta(ge=0, le=MAX_SIGNED_INTEGER)] | None = None
     arguments: dict[str, Any] | None = None
@@ -89,7 +74,7 @@ async def act(call: Call, claim: Claim) -> Answer:
     step = session.calls.get(call.path["tool_call_id"])
     if step is None:
         raise Fault("resource.not_found")
-    if not claim.keyed and may_start_mutating(session, step, body.action):
+    if not claim.keyed and may_start_mutating(session, step, body.action.value):
         raise Fault("idempotency.key_required")
     _check_runtime(call, session, body)
     command = await _command(call, claim, session, step, body)
@@ -103,15 +88,15 @@ async def act(call: Call, claim: Claim) -> Answer:
 async def _command(call: Call, claim: Claim, session: Session, step: ToolCall, body: ActionBody) -> c.Act:
     new_call: CallSpec | None = None
     prompt_id: str | None = None
-    if body.action == Action.ADJUST:
+    if body.action is Action.ADJUST:
         new_call = await _adjusted(call, claim, session, step, body)
-    elif body.action == Action.VERIFY:
+    elif body.action is Action.VERIFY:
         new_call = await _check(call, claim, session, step, body)
         prompt_id = None if new_call is None else Draft.new_id(ids.PROMPT)
     return c.Act(
         actor=call.principal.actor,
         tool_call_id=step.id,
-        action=body.action,
+        action=body.action.value,
         reason=body.reason,
         seen=body.seen,
         limits=None if body.limits is None else body.limits.limits(),
@@ -132,7 +117,9 @@ async def _adjusted(call: Call, claim: Claim, session: Session, step: ToolCall, 
     spec = step.spec
     tool = _tool(spec.tool, spec.tool_version)
     if body.arguments is None:
-        raise shape_fault("request.invalid_shape", [ShapeFault(pointer="/arguments", expected="object", found="absent")])
+        raise shape_fault(
+            "request.invalid_shape", [ShapeFault(pointer="/arguments", expected="object", found="absent")]
+        )
     await _check_arguments(call, claim, session, tool, body.arguments)
     kept = tool.effect_for(body.arguments, stated=spec.effect.value, by_person=True)
     effect = Effect(kept or tool.effect_of(body.arguments))
@@ -156,9 +143,7 @@ async def _check(call: Call, claim: Claim, session: Session, step: ToolCall, bod
     return make_spec(tool, arguments, Effect.READ_ONLY, 1, Limits())
 
 
-async def _check_arguments(
-    call: Call, claim: Claim, session: Session, tool: Tool, arguments: dict[str, Any]
-) -> None:
+async def _check_arguments(call: Call, claim: Claim, session: Session, tool: Tool, arguments: dict[str, Any]) -> None:
     shape = checking.arguments_shape(tool, arguments)
     if shape is None:
         return

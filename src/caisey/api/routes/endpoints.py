@@ -30,6 +30,11 @@ from caisey.core.states import AttemptState, Health
 from caisey.core.view import EndpointView, RuntimeView
 
 Tags = Annotated[tuple[Tag, ...], Meta(max_length=64)]
+_WITH_TICKET: Final = """
+    SELECT DISTINCT endpoint_id FROM sessions
+    WHERE organization_id = ?1 AND (?2 IS NULL OR client_group_id IN (SELECT value FROM json_each(?2)))
+        AND instr(lower(ticket), lower(?3)) > 0
+"""
 _TEXT_FACTS: Final = ("signed_in_users", "addresses", "serial", "hostname")
 
 
@@ -126,9 +131,8 @@ def _texts(call: Call, endpoint: Endpoint) -> Iterable[str]:
 
 
 async def _with_ticket(call: Call, text: str) -> set[str]:
-    condition, values = scope.in_sight(call.principal)
-    sql = f"SELECT DISTINCT endpoint_id FROM sessions WHERE {condition} AND instr(lower(ticket), lower(?)) > 0"  # noqa: S608
-    return {str(row[0]) for row in await call.services.log.query(sql, (*values, text))}
+    rows = await call.services.log.query(_WITH_TICKET, (*scope.in_sight(call.principal), text))
+    return {str(row[0]) for row in rows}
 
 
 # -- what is shown -------------------------------------------------------------------------------------------------

@@ -134,9 +134,7 @@ class Sight:
         if self._principal.client_groups is None:
             return None
         if session_id not in self._groups:
-            rows = self._call.services.query(
-                "SELECT client_group_id FROM sessions WHERE session_id = ?", (session_id,)
-            )
+            rows = self._call.services.query("SELECT client_group_id FROM sessions WHERE session_id = ?", (session_id,))
             if len(self._groups) >= READ_AT_ONCE:
                 self._groups.clear()
             self._groups[session_id] = rows[0][0] if rows else None

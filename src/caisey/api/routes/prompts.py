@@ -189,7 +189,9 @@ async def malformed(
     subject = Subject(call.principal.organization_id, session.client_group_id, session.endpoint_id)
     services = call.services
     now = services.clock.now_ms()
-    entries, writes = malformed_calls.record(services.ledger, subject, session.id, call.principal.actor, found, now)
+    entries, writes = malformed_calls.record(
+        services.ledger, subject, found, session_id=session.id, actor=call.principal.actor, now_ms=now
+    )
     try:
         kept = claim.remember(fault.status, body=encode(document_of(fault)))
         await services.log.append(entries, [*writes, *kept]).committed

@@ -40,6 +40,31 @@ DAY_MS: Final = 86_400_000
 ROWS: Final = 50_000
 """A report counts at most this many rows, the newest."""
 
+_ATTENTION: Final = """
+    SELECT rank, since_ms, key, type, label, due_at_ms, owner, reason, session_id, prompt_id, tool_call_id, endpoint_id,
+        client_group_id
+    FROM attention
+    WHERE organization_id = ?1 AND (?2 IS NULL OR client_group_id IN (SELECT value FROM json_each(?2)))
+        AND (rank, since_ms, key) > (?3, ?4, ?5)
+    ORDER BY rank, since_ms, key LIMIT ?6
+"""
+_SHAPES: Final = """
+    SELECT fingerprint, client_group_id, endpoint_id, runtime_version, tool, tool_version, side, shape, count,
+        first_at_ms, last_at_ms
+    FROM shapes
+    WHERE organization_id = ?1 AND (?2 IS NULL OR client_group_id IN (SELECT value FROM json_each(?2)))
+        AND last_at_ms >= ?3 AND first_at_ms <= ?4
+    ORDER BY last_at_ms DESC LIMIT ?5
+"""
+_STALLS: Final = """
+    SELECT kind, ran, client_group_id, endpoint_id, tool, at_ms, known_after_ms, recovered
+    FROM stalls
+    WHERE organization_id = ?1 AND (?2 IS NULL OR client_group_id IN (SELECT value FROM json_each(?2)))
+        AND at_ms BETWEEN ?3 AND ?4
+    ORDER BY at_ms DESC LIMIT ?5
+"""
+_FIRST: Final = (-1, 0, "")
+
 Moment = Annotated[str, Meta(max_length=40)]
 
 
@@ -67,18 +92,8 @@ class RecoveryQuery(SpanQuery, frozen=True, kw_only=True):
 
 async def attention(call: Call) -> Answer:
     query: PageQuery = call.query
-    condition, values = scope.in_sight(call.principal)
-    bound: tuple[Any, ...] = values
-    after = decode_cursor(query.cursor, tuple[int, int, str])
-    if after is not None:
-        condition += " AND (rank, since_ms, key) > (?, ?, ?)"
-        bound = (*values, *after)
-    sql = (
-        "SELECT rank, since_ms, key, type, label, due_at_ms, owner, reason, session_id, prompt_id, tool_call_id,"
-        f" endpoint_id, client_group_id FROM attention WHERE {condition}"  # noqa: S608  # constants only
-        " ORDER BY rank, since_ms, key LIMIT ?"
-    )
-    rows = await call.services.log.query(sql, (*bound, query.limit + 1))
+    after = decode_cursor(query.cursor, tuple[int, int, str]) or _FIRST
+    rows = await call.services.log.query(_ATTENTION, (*scope.in_sight(call.principal), *after, query.limit + 1))
     return Answer(page_of(rows, query.limit, lambda row: row[:3], _attention_item))
 
 
@@ -129,13 +144,7 @@ def _moment(name: str, text: str | None) -> int | None:
 async def shapes(call: Call) -> Answer:
     query: ShapesQuery = call.query
     span = _span(call)
-    condition, values = scope.in_sight(call.principal)
-    sql = (
-        "SELECT fingerprint, client_group_id, endpoint_id, runtime_version, tool, tool_version, side, shape, count,"
-        f" first_at_ms, last_at_ms FROM shapes WHERE {condition}"  # noqa: S608  # constants only
-        " AND last_at_ms >= ? AND first_at_ms <= ? ORDER BY last_at_ms DESC LIMIT ?"
-    )
-    found = await call.services.log.query(sql, (*values, *span, ROWS))
+    found = await call.services.log.query(_SHAPES, (*scope.in_sight(call.principal), *span, ROWS))
     groups = await asyncio.to_thread(reports.shape_groups, [ShapeRow(*row) for row in found], query.group_by)
     lines, following = _page(groups, query)
     return Answer(_report([_shape_line(group) for group in lines], following, span, query.group_by))
@@ -187,12 +196,7 @@ def _shapes_seen(rows: list[ShapeRow]) -> list[ShapeSeen]:
 async def recovery(call: Call) -> Answer:
     query: RecoveryQuery = call.query
     span = _span(call)
-    condition, values = scope.in_sight(call.principal)
-    sql = (
-        "SELECT kind, ran, client_group_id, endpoint_id, tool, at_ms, known_after_ms, recovered FROM stalls"
-        f" WHERE {condition} AND at_ms BETWEEN ? AND ? ORDER BY at_ms DESC LIMIT ?"  # noqa: S608  # constants only
-    )
-    found = await call.services.log.query(sql, (*values, *span, ROWS))
+    found = await call.services.log.query(_STALLS, (*scope.in_sight(call.principal), *span, ROWS))
     groups = await asyncio.to_thread(reports.stall_groups, [StallRow(*row) for row in found], query.group_by)
     lines, following = _page(groups, query)
     return Answer(_report([_recovery_line(group) for group in lines], following, span, query.group_by))

@@ -28,7 +28,15 @@ from caisey.core.present import present_session
 from caisey.core.session import Session
 
 Calls = Annotated[tuple[Id, ...], Meta(max_length=10_000)]
-_COLUMNS: Final = "session_id, endpoint_id, client_group_id, title, ticket, owner, state, created_at_ms, updated_at_ms"
+_LIST: Final = """
+    SELECT session_id, endpoint_id, client_group_id, title, ticket, owner, state, created_at_ms, updated_at_ms
+    FROM sessions
+    WHERE organization_id = ?1 AND (?2 IS NULL OR client_group_id IN (SELECT value FROM json_each(?2)))
+        AND (?3 IS NULL OR endpoint_id = ?3) AND (?4 IS NULL OR state = ?4) AND (?5 IS NULL OR ticket = ?5)
+        AND (created_at_ms, session_id) < (?6, ?7)
+    ORDER BY created_at_ms DESC, session_id DESC LIMIT ?8
+"""
+_NEWEST: Final = (2**63 - 1, "")
 
 
 class SessionsQuery(PageQuery, frozen=True, kw_only=True):
@@ -68,26 +76,10 @@ class CloseBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 async def list_sessions(call: Call) -> Answer:
     query: SessionsQuery = call.query
-    condition, values = scope.in_sight(call.principal)
-    wanted: list[tuple[str, Any]] = [
-        ("endpoint_id = ?", query.endpoint_id or query.endpoint),
-        ("state = ?", query.state),
-        ("ticket = ?", query.ticket),
-    ]
-    parts, bound = [condition], list(values)
-    for part, value in wanted:
-        if value is not None:
-            parts.append(part)
-            bound.append(value)
-    after = decode_cursor(query.cursor, tuple[int, str])
-    if after is not None:
-        parts.append("(created_at_ms, session_id) < (?, ?)")
-        bound += after
-    sql = (
-        f"SELECT {_COLUMNS} FROM sessions WHERE {' AND '.join(parts)}"  # noqa: S608  # constants only
-        " ORDER BY created_at_ms DESC, session_id DESC LIMIT ?"
-    )
-    rows = await call.services.log.query(sql, (*bound, query.limit + 1))
+    after = decode_cursor(query.cursor, tuple[int, str]) or _NEWEST
+    filters = (query.endpoint_id or query.endpoint, query.state, query.ticket)
+    values = (*scope.in_sight(call.principal), *filters, *after, query.limit + 1)
+    rows = await call.services.log.query(_LIST, values)
     return Answer(page_of(rows, query.limit, lambda row: (row[7], row[0]), _line))
 
 

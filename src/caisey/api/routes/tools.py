@@ -15,7 +15,6 @@ from caisey.core.errors import Fault
 from caisey.tools.catalogue import TOOLS, find
 from caisey.tools.definition import Tool
 
-
 VERSION_DIGITS: Final = 9
 
 

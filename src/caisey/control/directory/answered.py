@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
-from caisey.control.clock import Clock
+from caisey.control.clock import Times
 from caisey.control.directory.store import Statement
 from caisey.core.errors import Fault
 
@@ -47,7 +47,7 @@ class Claim:
 
     __slots__ = ("_body_digest", "_clock", "_key_digest", "answered")
 
-    def __init__(self, clock: Clock, key_digest: bytes | None, body_digest: bytes, answered: Answered | None) -> None:
+    def __init__(self, clock: Times, key_digest: bytes | None, body_digest: bytes, answered: Answered | None) -> None:
         self._clock = clock
         self._key_digest = key_digest
         self._body_digest = body_digest
@@ -72,7 +72,7 @@ class Claim:
 class AnsweredWrites:
     """See the module."""
 
-    def __init__(self, query: Query, clock: Clock) -> None:
+    def __init__(self, query: Query, clock: Times) -> None:
         self._query = query
         self._clock = clock
         self._running: dict[bytes, tuple[bytes, asyncio.Future[None]]] = {}

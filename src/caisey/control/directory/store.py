@@ -34,7 +34,7 @@ from caisey.core.policy import Policy, PolicyFields, effective
 from caisey.storage.contract import AppendFailed, Entry, Log, Overloaded
 
 if TYPE_CHECKING:
-    from caisey.control.clock import Clock
+    from caisey.control.clock import Times
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -86,7 +86,7 @@ class Draft:
 class Directory:
     """See the module. Reading is plain attribute access; the mappings are to be read only."""
 
-    def __init__(self, log: Log, clock: Clock) -> None:
+    def __init__(self, log: Log, clock: Times) -> None:
         self._log = log
         self._clock = clock
         self._changing = asyncio.Lock()
@@ -185,7 +185,7 @@ class Directory:
 
         Rows are never deleted, so putting all of them in is enough.
         """
-        for kind, columns in COLUMNS.items():
+        for columns in COLUMNS.values():
             for row in await self._log.query(columns.select):
                 self._put(columns.record(row))
 

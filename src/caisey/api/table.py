@@ -1,0 +1,35 @@
+"""The route table: every line of the API, with its least role.
+
+Owns the list alone. The server, the OpenAPI document and the tests of access are all made from it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from caisey.api.call import Route
+from caisey.api.routes import (
+    actions,
+    client_groups,
+    endpoints,
+    enrollment_tokens,
+    events,
+    prompts,
+    reports,
+    sessions,
+    tokens,
+    tools,
+)
+
+ROUTES: Final[tuple[Route, ...]] = (
+    *enrollment_tokens.ROUTES,
+    *tokens.ROUTES,
+    *endpoints.ROUTES,
+    *client_groups.ROUTES,
+    *sessions.ROUTES,
+    *prompts.ROUTES,
+    *actions.ROUTES,
+    *events.ROUTES,
+    *tools.ROUTES,
+    *reports.ROUTES,
+)
