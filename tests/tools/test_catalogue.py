@@ -113,6 +113,13 @@ def test_missing_and_wrong_fields_are_shape_faults(name: str, field: str) -> Non
     assert any(fault.pointer.startswith(f"/{field}") or fault.pointer == "" for fault in wrong.faults)
 
 
+def test_nothing_is_asked_for_that_the_page_does_not_name() -> None:
+    """A runtime written by someone else, from the page alone, must not produce shape faults."""
+    foreign = PAGE_RESULTS["network"] | {"interfaces": [{"id": "eth0"}], "listening": ["22/tcp"], "routes": [{}]}
+    assert result_shape(tool("network"), foreign) is None
+    assert result_shape(tool("system_info"), PAGE_RESULTS["system_info"] | {"users": [{"name": "ana"}]}) is None
+
+
 def test_a_wrong_field_deep_inside_is_named() -> None:
     shape = result_shape(tool("processes"), {"processes": [{"pid": "1"}], "truncated": False})
     assert shape is not None

@@ -311,9 +311,39 @@ def test_only_the_end_of_a_huge_log_is_read(tmp_path: Path, monkeypatch: pytest.
     assert not complete
 
 
+def test_what_the_kernel_remembers() -> None:
+    records = [
+        b"6,1,5000000,-;Linux version 6\n SUBSYSTEM=x\n",
+        b"11,2,6500000,-,caller=T1;disk error; sector 9\n",
+        b"junk",
+        b"x,y,z;junk",
+    ]
+    assert logs.parse_kernel(records, 1_764_000_000) == [
+        (
+            1_764_000_005.0,
+            {"at": "2025-11-24T16:00:05.000Z", "source": "kernel", "level": "info", "message": "Linux version 6"},
+        ),
+        (
+            1_764_000_006.5,
+            {"at": "2025-11-24T16:00:06.500Z", "source": "kernel", "level": "error", "message": "disk error; sector 9"},
+        ),
+    ]
+
+
+@pytest.mark.skipif(not os.access(logs.KERNEL, os.R_OK), reason="the kernel's messages are not ours to read")
+def test_the_kernel_for_real(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "JOURNALS", ())
+    monkeypatch.setattr(logs, "FILES", ())
+    rows, _ = logs.entries(43_200, None, 5)
+    assert len(rows) <= 5
+    assert all(row["source"] == "kernel" for row in rows)
+    assert logs.entries(0, None, 5)[0] == []
+
+
 def test_a_computer_without_a_log_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "JOURNALS", ())
     monkeypatch.setattr(logs, "FILES", ())
+    monkeypatch.setattr(logs, "KERNEL", "/nothing")
     with pytest.raises(ToolError) as failure:
         logs.entries(60, None, 100)
     assert failure.value.code == "tool.unsupported"

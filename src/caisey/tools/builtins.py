@@ -1,7 +1,8 @@
 """The definitions of the tools that answer with a result (API.md "Result schemas, version 1").
 
 Owns their names, schemas and effects; the programs behind them are in `builtin`. Result schemas allow unknown fields
-and insist on the known ones: a missing or wrong one is a shape fault.
+and insist on the known ones: a missing or wrong one is a shape fault. They must ask for nothing that the page does not
+name: a runtime written by someone else knows only the page.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ TEXT: Final[Schema] = {"type": "string"}
 TEXT_OR_NULL: Final[Schema] = {"type": ["string", "null"]}
 NUMBER: Final[Schema] = {"type": "number", "minimum": 0}
 FLAG: Final[Schema] = {"type": "boolean"}
-SHA256: Final[Schema] = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+SHA256: Final[Schema] = {"type": "string", "description": "In hex."}
 TIME: Final[Schema] = {"type": "string", "description": "RFC 3339, UTC, with milliseconds."}
 TIME_OR_NULL: Final[Schema] = {"type": ["string", "null"], "description": "RFC 3339, UTC, with milliseconds."}
 PATH: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 4096, "pattern": "^[^\\u0000]*$"}
@@ -112,13 +113,13 @@ SYSTEM_INFO: Final = Tool(
     arguments_schema=taking(),
     result_schema=giving(
         hostname=TEXT,
-        os={"enum": ["linux", "windows", "macos"]},
+        os=TEXT | {"description": "`linux`, `windows` or `macos`."},
         os_version=TEXT,
         arch=TEXT,
         boot_at=TIME_OR_NULL,
         cpu_count=COUNT,
         memory_bytes=COUNT,
-        users=list_of(TEXT),
+        users={"type": "array", "description": "The names of those who are signed in."},
     ),
     effect="read_only",
 )
@@ -157,7 +158,7 @@ FILE_READ: Final = Tool(
             path=TEXT,
             bytes=COUNT | {"description": "The size of the whole file."},
             sha256=SHA256 | {"description": "Of the whole file; of the part that is shown where `sha256_of` says so."},
-            encoding={"enum": ["utf-8", "utf-16", "base64"]},
+            encoding=TEXT | {"description": "`utf-8` or `utf-16` with `text`, `base64` with `data`."},
             truncated=FLAG | {"description": "Whether the file holds more than is shown."},
         ),
         "oneOf": [
@@ -194,7 +195,11 @@ FILE_WRITE: Final = Tool(
                 "pattern": "^0?[0-7]{3}$",
                 "description": "Permissions of a new file, in octal. An existing one keeps its own.",
             },
-            former_sha256={**SHA256, "description": "Write only if the file is still this one."},
+            former_sha256={
+                "type": "string",
+                "pattern": "^[0-9a-f]{64}$",
+                "description": "Write only if the file is still this one.",
+            },
         ),
         "oneOf": [{"required": ["text"]}, {"required": ["data"]}, {"required": ["undo_id"]}],
     },
@@ -238,24 +243,12 @@ NETWORK: Final = Tool(
     platforms=EVERYWHERE,
     arguments_schema=taking(),
     result_schema=giving(
-        interfaces=list_of(
-            giving(
-                name=TEXT,
-                up=FLAG,
-                mac=TEXT_OR_NULL,
-                addresses=list_of(giving(address=TEXT, prefix=COUNT)),
-            )
-        ),
-        listening=list_of(
-            giving(
-                protocol={"enum": ["tcp", "udp"]},
-                address=TEXT,
-                port=COUNT,
-                pid={"type": ["integer", "null"]},
-                process=TEXT_OR_NULL,
-            )
-        ),
-        routes=list_of(giving(destination=TEXT, gateway=TEXT_OR_NULL, interface=TEXT)),
+        interfaces={
+            "type": "array",
+            "description": "`name`, `up`, `mac`, `addresses` of `address` and `prefix`.",
+        },
+        listening={"type": "array", "description": "`protocol`, `address`, `port`, `pid`, `process`."},
+        routes={"type": "array", "description": "`destination`, `gateway`, `interface`, `metric`."},
     ),
     effect="read_only",
 )

@@ -1,6 +1,6 @@
-"""The system's log on Linux: the journal where one is kept, else the files of syslog.
+"""The system's log on Linux: the journal where one is kept, else the files of syslog, else the kernel's own memory.
 
-Owns the reading of both. Files are read from their end and only so far, whatever they have grown to.
+Owns the reading of all three. Files are read from their end and only so far, whatever they have grown to.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from caisey.tools.builtin.report import Row, ToolError, spelled_time
 
 JOURNALS = ("/run/log/journal", "/var/log/journal")
 FILES = ("/var/log/syslog", "/var/log/messages")
+KERNEL = "/dev/kmsg"
 TAIL_BYTES = 8 * 1024 * 1024
+KERNEL_RECORDS = 100_000
 _PRIORITIES = ("critical", "critical", "critical", "error", "warning", "info", "info", "debug")
 _JOURNAL_LEVELS = {"critical": "2", "error": "3", "warning": "4", "info": "6"}
 _OLD = re.compile(r"([A-Z][a-z]{2}) +(\d{1,2}) (\d\d):(\d\d):(\d\d) \S+ ([^:\[ ]+)(?:\[\d+\])?: ?(.*)")
@@ -33,9 +35,11 @@ def entries(since_minutes: int, level: str | None, most: int) -> tuple[list[Row]
     if journalctl is not None and any(_holds_files(path) for path in JOURNALS):
         return _journal(journalctl, since, level, most)
     files = [path for path in FILES if os.path.exists(path)]
-    if not files:
-        raise ToolError("tool.unsupported", "No journal is kept here, and there is no syslog file.")
-    return _from_files(files[0], since, most)
+    if files:
+        return _from_files(files[0], since, most)
+    if os.path.exists(KERNEL):
+        return _from_kernel(since, most)
+    raise ToolError("tool.unsupported", "No journal is kept here, and there is no syslog file.")
 
 
 def _holds_files(directory: str) -> bool:
@@ -171,3 +175,46 @@ def _without_year(match: re.Match[str], now: float) -> float | None:
         if at <= now + _DAY_S:
             return at
     return None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The kernel
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _from_kernel(since: float, most: int) -> tuple[list[Row], bool]:
+    """What the kernel still remembers of its own messages: a ring, so its first may be gone."""
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    rows = parse_kernel(_kernel_records(), booted)
+    wanted = [row for at, row in rows if at >= since]
+    return wanted[-most:], len(wanted) < len(rows) and len(wanted) <= most
+
+
+def _kernel_records() -> list[bytes]:
+    """Each read gives one record; one that is overwritten while it is read is passed over."""
+    records: list[bytes] = []
+    descriptor = os.open(KERNEL, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        while len(records) < KERNEL_RECORDS:
+            try:
+                records.append(os.read(descriptor, 8192))
+            except BrokenPipeError:
+                continue
+            except BlockingIOError:
+                break
+    finally:
+        os.close(descriptor)
+    return records
+
+
+def parse_kernel(records: list[bytes], booted: float) -> list[tuple[float, Row]]:
+    """Read records of /dev/kmsg: facility and level, number, microseconds since boot, flags; then the text."""
+    rows = []
+    for record in records:
+        head, semicolon, text = record.decode("utf-8", "replace").partition(";")
+        fields = head.split(",")
+        if semicolon and len(fields) >= 3 and fields[0].isdecimal() and fields[2].isdecimal():
+            at = booted + int(fields[2]) / 1_000_000
+            level = _PRIORITIES[int(fields[0]) & 7]
+            rows.append((at, entry(spelled_time(at), "kernel", level, text.partition("\n")[0])))
+    return rows
