@@ -12,7 +12,6 @@ import logging
 import os
 import sys
 
-
 STDIN = "-"
 
 
@@ -60,7 +59,9 @@ def _run(given: argparse.Namespace) -> int:
 def _enroll(given: argparse.Namespace) -> int:
     from caisey.runtime.enroll import EnrollmentError, enroll
 
-    token = sys.stdin.readline() if given.token == STDIN else given.token or os.environ.get("CAISEY_ENROLLMENT_TOKEN", "")
+    token = (
+        sys.stdin.readline() if given.token == STDIN else given.token or os.environ.get("CAISEY_ENROLLMENT_TOKEN", "")
+    )
     try:
         enrolled = enroll(given.url, token.strip(), given.state_dir, given.journal_dir, given.insecure_http)
     except EnrollmentError as error:

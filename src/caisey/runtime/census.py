@@ -11,9 +11,9 @@ import os
 from pathlib import Path
 
 from caisey.protocol.frames import Owner
-from caisey.runtime.platforms import Platform, Tree, Usage
-from caisey.runtime.processes import End, Identity, Shelter
-from caisey.runtime.spool import Spool
+from caisey.runtime.platforms import Platform, Usage
+from caisey.runtime.processes import End, Identity, Shelter, StartSeen, tree_of
+from caisey.runtime.spool import Spool, child_in
 
 
 class AlreadyRunningError(Exception):
@@ -49,6 +49,12 @@ class LocalCensus:
     def alive(self, process: Identity) -> bool:
         return bool(process.key) and self._platform.process_key(process.pid) == process.key
 
+    def child_of(self, spool: str) -> StartSeen | None:
+        return child_in(self._spool.folder(spool))
+
+    def strays(self, shim: Identity) -> bool:
+        return bool(self._platform.orphans(shim.pid)) and shim.key.startswith(f"{self._platform.boot_id()}:")
+
     def end_record(self, spool: str) -> End | None:
         return self._spool.end_record(spool)
 
@@ -77,4 +83,4 @@ class LocalCensus:
         return ""
 
     def usage(self, shelter: Shelter) -> Usage:
-        return self._platform.usage(Tree(shelter.shim.pid, shelter.child.pid, shelter.cgroup))
+        return self._platform.usage(tree_of(shelter))

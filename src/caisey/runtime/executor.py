@@ -35,7 +35,7 @@ from caisey.runtime.processes import (
     Seen,
     StartSeen,
 )
-from caisey.runtime.records import AttemptRecord, Key, is_refusal, key_of, statement
+from caisey.runtime.records import AttemptRecord, Key, born, is_refusal, key_of, statement
 from caisey.runtime.spool import Budget, Spool, layouts_of
 from caisey.runtime.writer import JournalWriter
 
@@ -294,6 +294,7 @@ class Executor:
         """Something was seen of a running command."""
         match seen:
             case StartSeen():
+                entry.record = born(entry.record, seen)
                 entry.let_go = True
             case OutputSeen(written, kept, last_output_ms):
                 entry.written, entry.kept, entry.last_output_ms = written, kept, last_output_ms
@@ -345,7 +346,8 @@ class Executor:
         self._attempts.drop(record.key)
         self._budget.release(f"{record.tool_call_id}.{record.number}")
         if record.spool is not None:
-            self._spool.drop(record.spool)
+            folder = record.spool
+            self._writer.aside(lambda: self._spool.drop(folder))
 
 
 def kept_bytes(record: AttemptRecord) -> int:

@@ -15,7 +15,7 @@ from caisey.runtime import judge
 from caisey.runtime.database import Database
 from caisey.runtime.judge import Asked, Close, EndTree, Judgement, Say, State, TakeUpAgain
 from caisey.runtime.processes import Census, End, Shelter
-from caisey.runtime.records import COLUMNS, KNOWN_END, AttemptRecord, Key, record_of
+from caisey.runtime.records import COLUMNS, KNOWN_END, AttemptRecord, Key, born, record_of
 
 _SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM attempts"  # noqa: S608  (a constant list of columns)
 
@@ -168,7 +168,7 @@ class Journal:
     def claim(self, key: Key, shelter: Shelter, around: Surroundings) -> AttemptRecord | None:
         """From received to started, once: a compare-and-set on tool call, number and this incarnation.
 
-        The shim and the process that becomes the command are written with it. `None`: nothing may be let go.
+        The shim that waits for go is written with it. `None`: nothing may be let go.
         """
         row, _ = self._row(key.tool_call_id)
         if judge.claimed(row, key.number) is None:
@@ -176,12 +176,11 @@ class Journal:
         sequence = self._database.next_sequence()
         claimed = self._database.execute(
             "UPDATE attempts SET state = 'started', sequence = ?, started_sequence = ?, shim_pid = ?, shim_key = ?,"
-            " pid = ?, process_key = ?, process_started_ms = ?, spool = ?, cgroup = ?, user = ?, cwd = ?,"
-            " interpreter = ? WHERE tool_call_id = ? AND number = ? AND state = 'received' AND owner_runtime = ?"
-            " AND owner_incarnation = ?",
+            " spool = ?, cgroup = ?, user = ?, cwd = ?, interpreter = ? WHERE tool_call_id = ? AND number = ?"
+            " AND state = 'received' AND owner_runtime = ? AND owner_incarnation = ?",
             (
-                sequence, sequence, shelter.shim.pid, shelter.shim.key, shelter.child.pid, shelter.child.key,
-                shelter.child_started_ms, shelter.spool, shelter.cgroup, around.user, around.cwd, around.interpreter,
+                sequence, sequence, shelter.shim.pid, shelter.shim.key, shelter.spool,
+                shelter.cgroup, around.user, around.cwd, around.interpreter,
                 *key, self._me.runtime_id, self._me.incarnation,
             ),
         )  # fmt: skip
@@ -202,11 +201,30 @@ class Journal:
             return record
         shelter = record.shelter
         end = self._census.end_record(shelter.spool)
+        if end is None and self._census.alive(shelter.shim):
+            return self._with_child(record)
+        record = self._with_child(record)  # a dead shim writes no more: what it wrote of its child is all there is
         if end is None:
-            if self._census.alive(shelter.shim) or self._census.alive(shelter.child):
+            if self._child_lives(record):
                 return record
             end = self._census.end_record(shelter.spool)
         return self._ended(record, end)
+
+    def _child_lives(self, record: AttemptRecord) -> bool:
+        shelter = record.shelter
+        return self._census.alive(shelter.child) if shelter.child is not None else self._census.strays(shelter.shim)
+
+    def _with_child(self, record: AttemptRecord) -> AttemptRecord:
+        """The record with who its command is, which the shim wrote down when it let it go."""
+        seen = self._census.child_of(record.shelter.spool) if record.pid is None else None
+        if seen is None:
+            return record
+        self._database.execute(
+            "UPDATE attempts SET pid = ?, process_key = ?, process_started_ms = ?"
+            " WHERE tool_call_id = ? AND number = ?",
+            (seen.child.pid, seen.child.key, seen.started_ms, *record.key),
+        )
+        return born(record, seen)
 
     def _ended(self, record: AttemptRecord, end: End | None) -> AttemptRecord:
         state = State.FINISHED if end is not None else State.PROCESS_GONE

@@ -14,13 +14,14 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 import caisey
-from caisey.runtime.platforms import Platform, Tree
+from caisey.runtime.platforms import Platform
 from caisey.runtime.processes import (
     EndSeen,
     Identity,
@@ -32,8 +33,10 @@ from caisey.runtime.processes import (
     Shelter,
     StartSeen,
     Watcher,
+    tree_of,
 )
 from caisey.runtime.shim.marks import CONTROL
+from caisey.runtime.spool import child_in
 
 WARM: Final = 4
 """Shims that wait at the go byte. One costs two forks and about 3 MiB; a burst is served as fast as forks are."""
@@ -49,8 +52,11 @@ _BOOT: Final = "import sys; sys.path.insert(0, sys.argv[1]); from caisey.runtime
 class Shim:
     """One connection to a shim, from its birth or from its adoption on."""
 
-    def __init__(self, platform: Platform, shelter: Shelter, reader: asyncio.StreamReader | None,
-                 writer: asyncio.StreamWriter | None) -> None:  # fmt: skip
+    def __init__(
+        self, platform: Platform, shelter: Shelter, folder: Path, reader: asyncio.StreamReader | None,
+        writer: asyncio.StreamWriter | None,
+    ) -> None:  # fmt: skip
+        self._folder = folder
         self.shelter = shelter
         self._platform = platform
         self._reader = reader
@@ -89,11 +95,11 @@ class Shim:
 
     def cancel(self) -> None:
         if self._writer is None:  # the shim is dead and its command is not: nobody else can end it
-            tree = Tree(self.shelter.shim.pid, self.shelter.child.pid, self.shelter.cgroup)
-            self._platform.end_tree(tree)
-            if self._platform.process_key(self.shelter.child.pid) == self.shelter.child.key:
+            self._platform.end_tree(tree_of(self.shelter))
+            child = self.shelter.child
+            if child is not None and self._platform.process_key(child.pid) == child.key:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(self.shelter.child.pid, signal.SIGKILL)
+                    os.killpg(child.pid, signal.SIGKILL)
         self._say(say="cancel")
 
     def input(self, sequence: int, data: bytes, *, close: bool) -> None:
@@ -118,6 +124,8 @@ class Shim:
                 if not line:
                     break
                 seen = _seen(msgspec.json.decode(line))
+                if isinstance(seen, StartSeen):
+                    self.shelter = replace(self.shelter, child=seen.child)
                 if seen is not None:
                     watcher(seen)
                 if isinstance(seen, EndSeen):
@@ -125,8 +133,14 @@ class Shim:
         except ConnectionError:
             pass  # the shim was killed: what matters now is who still lives
         await self._outlast(self.shelter.shim)
-        await self._outlast(self.shelter.child)
+        child = self.shelter.child or self._written_child()
+        if child is not None:
+            await self._outlast(child)
         watcher(EndSeen())
+
+    def _written_child(self) -> Identity | None:
+        seen = child_in(self._folder)
+        return seen.child if seen is not None else None
 
     async def _outlast(self, process: Identity) -> None:
         """Wait until a process is dead, by its pidfd where there is one, and never for a later one of the same pid."""
@@ -152,7 +166,7 @@ class Shim:
 def _seen(message: dict[str, Any]) -> StartSeen | OutputSeen | InputSeen | EndSeen | None:
     match message.get("at"):
         case "started":
-            return StartSeen(message["started_ms"])
+            return StartSeen(Identity(message["pid"], message["process_key"] or "gone"), message["process_started_ms"])
         case "output":
             return OutputSeen(message["bytes"], message["kept"], message["last_output_ms"])
         case "input":
@@ -247,15 +261,14 @@ class ShimLauncher:
             ready = msgspec.json.decode(line)
             shelter = Shelter(
                 shim=Identity(*ready["shim"]),
-                child=Identity(*ready["child"][:2]),
-                child_started_ms=ready["child"][2],
+                child=None,
                 spool=name,
                 cgroup=ready["cgroup"],
             )
         except (TimeoutError, ConnectionError, msgspec.DecodeError) as error:
             writer.close()
             raise LaunchError("a shim did not become ready") from error
-        return Shim(self._platform, shelter, reader, writer)
+        return Shim(self._platform, shelter, self._spool / shelter.spool, reader, writer)
 
     async def adopt(self, shelter: Shelter, watcher: Watcher) -> Shim:
         """Watch a shim of a former life."""
@@ -268,4 +281,4 @@ class ShimLauncher:
                 open_folder.callback(os.close, folder)
                 path = Path(f"/proc/self/fd/{folder}/{CONTROL}")
             reader, writer = await asyncio.open_unix_connection(path, limit=_LINE_LIMIT)
-        return Shim(self._platform, shelter, reader, writer).watch(watcher)
+        return Shim(self._platform, shelter, self._spool / shelter.spool, reader, writer).watch(watcher)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from caisey.runtime.platforms import Usage
+from caisey.runtime.platforms import Tree, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,10 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Shelter:
-    """What is known of an execution before it is let go: the shim, the process that becomes the command, the spool."""
+    """Where an execution lives: the shim, the command once it is known who that is, the spool."""
 
     shim: Identity
-    child: Identity
-    child_started_ms: int | None
+    child: Identity | None
     spool: str
     cgroup: str | None
 
@@ -54,8 +53,9 @@ OrderIn = Callable[[str], Order]
 
 @dataclass(frozen=True, slots=True)
 class StartSeen:
-    """The marker is on disk and the command was let go."""
+    """The marker is on disk and the command was let go. This is who it is."""
 
+    child: Identity
     started_ms: int
 
 
@@ -122,6 +122,11 @@ class Launcher(Protocol):
         """End the idle shims. Running commands go on."""
 
 
+def tree_of(shelter: Shelter) -> Tree:
+    """The process tree of an execution, for the platform."""
+    return Tree(shelter.shim.pid, shelter.child.pid if shelter.child is not None else 0, shelter.cgroup)
+
+
 class LaunchError(Exception):
     """No shim could be made ready: the computer is out of processes, memory or disk. Whose fault: the endpoint's."""
 
@@ -141,6 +146,12 @@ class Census(Protocol):
 
     def alive(self, process: Identity) -> bool:
         """Whether that very process lives. A zombie is dead."""
+
+    def child_of(self, spool: str) -> StartSeen | None:
+        """Who the command of an execution is, as its shim wrote it down."""
+
+    def strays(self, shim: Identity) -> bool:
+        """Whether a command may live that a dead shim let go and did not write down."""
 
     def end_record(self, spool: str) -> End | None:
         """The end record of an execution, if there is one."""

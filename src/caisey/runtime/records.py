@@ -24,7 +24,7 @@ from caisey.protocol.frames import (
     Statement,
 )
 from caisey.runtime.judge import State, Why
-from caisey.runtime.processes import Identity, Shelter
+from caisey.runtime.processes import Identity, Shelter, StartSeen
 
 KNOWN_END: Final = frozenset({State.FINISHED, State.PROCESS_GONE, State.SUPERSEDED, State.CLOSED})
 
@@ -91,9 +91,8 @@ class AttemptRecord(Struct, frozen=True, kw_only=True):
         """Where it runs. Only of an attempt that was claimed."""
         if self.shim_pid is None or self.shim_key is None or self.spool is None:
             raise ValueError(f"attempt {self.key} was not claimed")
-        shim = Identity(self.shim_pid, self.shim_key)
-        child = Identity(self.pid or 0, self.process_key or "")
-        return Shelter(shim, child, self.process_started_ms, self.spool, self.cgroup)
+        child = Identity(self.pid, self.process_key or "") if self.pid is not None else None
+        return Shelter(Identity(self.shim_pid, self.shim_key), child, self.spool, self.cgroup)
 
     @property
     def owner(self) -> Owner | None:
@@ -104,6 +103,13 @@ class AttemptRecord(Struct, frozen=True, kw_only=True):
     @property
     def confirmed(self) -> dict[StreamName, int]:
         return {"stdout": self.stdout_confirmed, "stderr": self.stderr_confirmed, "result": self.result_confirmed}
+
+
+def born(record: AttemptRecord, seen: StartSeen) -> AttemptRecord:
+    """The record with the command's identity in it."""
+    return msgspec.structs.replace(
+        record, pid=seen.child.pid, process_key=seen.child.key, process_started_ms=seen.started_ms
+    )
 
 
 COLUMNS: Final = tuple(field.name for field in msgspec.structs.fields(AttemptRecord))

@@ -20,8 +20,8 @@ from msgspec import UNSET, Struct
 
 from caisey.protocol import limits
 from caisey.protocol.fields import GapReason, StreamName
-from caisey.runtime.processes import End
-from caisey.runtime.shim.marks import END, read_mark
+from caisey.runtime.processes import End, Identity, StartSeen
+from caisey.runtime.shim.marks import CHILD, END, read_mark
 from caisey.tools.outcome import ToolOutcome, read_outcome
 
 STREAMS: Final[tuple[StreamName, ...]] = ("stdout", "stderr", "result")
@@ -65,6 +65,14 @@ _LAYOUTS: Final = msgspec.json.Decoder(dict[StreamName, Layout])
 def layouts_of(layout: bytes | None) -> dict[StreamName, Layout]:
     """The layouts in a journal record; none where they were settled, or the command has not ended."""
     return _LAYOUTS.decode(layout) if layout is not None else {}
+
+
+def child_in(folder: Path) -> StartSeen | None:
+    """Who the command of an execution is, as its shim wrote it down when it let it go."""
+    mark = read_mark(str(folder), CHILD)
+    if mark is None or mark["process_key"] is None:
+        return None
+    return StartSeen(Identity(mark["pid"], mark["process_key"]), mark["process_started_ms"])
 
 
 class Spool:

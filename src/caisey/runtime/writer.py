@@ -52,6 +52,7 @@ class JournalWriter:
         self._journal = journal
         self._run = run
         self._waiting: list[_Operation] = []
+        self._aside: list[Work] = []
         self._flushing: asyncio.Task[None] | None = None
         self.journal_id = journal.journal_id
         self.sequence = journal.sequence()
@@ -70,6 +71,12 @@ class JournalWriter:
             self._flushing = asyncio.create_task(self._flush())
         return future
 
+    def aside(self, work: Work) -> None:
+        """Do this in the journal's thread too, after what was submitted: files to remove, off the event loop."""
+        self._aside.append(work)
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush())
+
     async def probe(self) -> bool:
         """Try whether the journal can be written and the reserve can be held again."""
 
@@ -86,7 +93,10 @@ class JournalWriter:
 
     async def _flush(self) -> None:
         try:
-            while self._waiting:
+            while self._waiting or self._aside:
+                if not self._waiting:
+                    await self._run(self._aside.pop(0))
+                    continue
                 batch, self._waiting = self._waiting, []
                 try:
                     await self._run(lambda batch=batch: self._commit(batch))  # type: ignore[misc]

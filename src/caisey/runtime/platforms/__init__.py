@@ -48,6 +48,9 @@ class Platform(Protocol):
     def descendants(self, tree: Tree) -> list[int]:
         """Every live process of the tree below the shim, the shim itself not among them."""
 
+    def orphans(self, shim: int) -> list[int]:
+        """Live processes that a dead shim let go, found without knowing who they are; for a shim that died at once."""
+
     def usage(self, tree: Tree) -> Usage:
         """CPU time of the tree, also of its ended parts where the OS keeps it, and whether it waits for input."""
 

@@ -75,6 +75,10 @@ class Darwin:
             todo += below
         return sorted(found)
 
+    def orphans(self, shim: int) -> list[int]:
+        found = _output("/bin/ps", "-axo", "pid=,sess=").splitlines()
+        return [int(line.split()[0]) for line in found if line.split()[1:] == [str(shim)]]
+
     def usage(self, tree: Tree) -> Usage:
         total = 0
         for pid in self.descendants(tree):

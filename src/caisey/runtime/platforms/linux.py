@@ -14,7 +14,7 @@ import time
 from caisey.runtime.platforms import Tree, Usage
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
-_STATE, _STARTTIME = 0, 19
+_STATE, _SESSION, _STARTTIME = 0, 3, 19
 _UTIME, _CHILD_STIME = 11, 14
 _READ = {"x86_64": 0, "aarch64": 63, "armv7l": 3, "i686": 3, "riscv64": 63}.get(platform.machine())
 _READY = {
@@ -70,13 +70,24 @@ class Linux:
         if tree.cgroup is not None:
             for line in _text(f"{tree.cgroup}/cpu.stat").splitlines():
                 if line.startswith("usage_usec "):
-                    return int(line.split()[1]) // 1000
+                    return max(0, int(line.split()[1]) // 1000 - self._own_ms(tree.shim))
         ticks = 0
         for pid in pids:
             fields = _stat(pid)
             if fields is not None:
                 ticks += sum(int(value) for value in fields[_UTIME : _CHILD_STIME + 1])
         return ticks * 1000 // self._ticks
+
+    def _own_ms(self, pid: int) -> int:
+        """CPU time of one process alone."""
+        fields = _stat(pid)
+        return sum(int(value) for value in fields[_UTIME : _UTIME + 2]) * 1000 // self._ticks if fields else 0
+
+    def orphans(self, shim: int) -> list[int]:
+        """Live processes of the session that a shim began; what it let go before it could say who that is."""
+        pids = [int(name) for name in _names("/proc") if name.isdigit()]
+        stats = ((pid, _stat(pid)) for pid in pids if pid != shim)
+        return [pid for pid, fields in stats if fields and fields[_STATE] not in "ZX" and int(fields[_SESSION]) == shim]
 
     def _waits_for_input(self, tree: Tree, pids: list[int]) -> bool | None:
         """True: one of them sleeps in a read of the command's own standard input. None: one may, it cannot be told."""
@@ -94,6 +105,8 @@ class Linux:
 
     def end_tree(self, tree: Tree) -> None:
         if tree.cgroup is not None:
+            if tree.shim == os.getpid():
+                leave_cgroup(tree.cgroup)
             with contextlib.suppress(OSError), open(f"{tree.cgroup}/cgroup.kill", "w", encoding="ascii") as kill:
                 kill.write("1")
         for pid in self.descendants(tree):
@@ -120,11 +133,8 @@ class Linux:
         return platform.release()
 
 
-def make_cgroup(name: str) -> str | None:
-    """A new group below this process's own, for one command; `None` where there is no cgroup v2 to write to."""
-    parent = own_cgroup()
-    if parent is None:
-        return None
+def make_cgroup(parent: str, name: str) -> str | None:
+    """A new group for one command below the runtime's own; `None` where that cannot be, or cannot be killed."""
     path = f"{parent}/{name}"
     try:
         os.mkdir(path, 0o755)
@@ -134,6 +144,11 @@ def make_cgroup(name: str) -> str | None:
         return path
     remove_cgroup(path)
     return None
+
+
+def leave_cgroup(path: str) -> None:
+    """Go back to the group above, where this process came from."""
+    join_cgroup(os.path.dirname(path), os.getpid())
 
 
 def own_cgroup() -> str | None:

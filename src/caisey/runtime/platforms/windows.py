@@ -70,6 +70,9 @@ class Windows:
     def descendants(self, tree: Tree) -> list[int]:
         return [tree.child] if self.process_key(tree.child) is not None else []
 
+    def orphans(self, shim: int) -> list[int]:
+        return []
+
     def usage(self, tree: Tree) -> Usage:
         return Usage(0, None)
 

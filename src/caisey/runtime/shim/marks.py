@@ -12,6 +12,7 @@ from typing import Any, Final
 
 MARKER: Final = "started"
 END: Final = "end"
+CHILD: Final = "child"
 CONTROL: Final = "control"
 _MARKER_IN_PROGRESS: Final = "started.part"
 _END_IN_PROGRESS: Final = "end.part"
@@ -42,6 +43,15 @@ def set_marker(directory: str) -> None:
     """Give the marker its name and return when that is on disk: the command may execute now, and not before."""
     os.rename(os.path.join(directory, _MARKER_IN_PROGRESS), os.path.join(directory, MARKER))
     sync_directory(directory)
+
+
+def write_child(directory: str, content: dict[str, Any]) -> None:
+    """Write down who the command is. One write, not synced: it is asked for only while this boot lasts."""
+    fd = os.open(os.path.join(directory, CHILD), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(fd, json.dumps(content).encode())
+    finally:
+        os.close(fd)
 
 
 def reserve_end(directory: str) -> None:

@@ -33,7 +33,7 @@ class Sink:
         self._head_limit = limit - self._ring
         self.head = 0
         self._digest = hashlib.sha256()
-        self._head_fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        self._head_fd = -1
         self._tail_fd = -1
 
     def take(self, data: bytes) -> None:
@@ -44,7 +44,9 @@ class Sink:
         start = self.bytes
         self.bytes += len(data)
         room = self._head_limit - self.head
-        if room > 0 and start == self.head:
+        if room > 0:
+            if self._head_fd < 0:
+                self._head_fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             self.head += self._write(self._head_fd, data[:room], self.head)
             if self.head < min(self._head_limit, self.bytes):
                 self._give_up()

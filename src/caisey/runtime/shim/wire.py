@@ -1,6 +1,6 @@
-"""What crosses a pipe or a socket between runtime, shim and child: lines of JSON, and one order with its length.
+"""What crosses the socket between runtime and shim: lines of JSON.
 
-Owns the framing alone; `life` and `launcher` own what is said.
+Owns the framing alone; `warm`, `life` and `launcher` own what is said.
 """
 
 from __future__ import annotations
@@ -8,32 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-import struct
 from typing import Any
-
-_LENGTH = struct.Struct(">I")
-
-
-def packed(content: dict[str, Any]) -> bytes:
-    """An order for the child: its length, then its JSON."""
-    data = json.dumps(content).encode()
-    return _LENGTH.pack(len(data)) + data
-
-
-def unpack_length(data: bytes) -> int:
-    length: int = _LENGTH.unpack(data)[0]
-    return length
-
-
-def read_exactly(fd: int, count: int) -> bytes:
-    """`count` bytes, or nothing where the other side closed first."""
-    data = b""
-    while len(data) < count:
-        more = os.read(fd, count - len(data))
-        if not more:
-            return b""
-        data += more
-    return data
 
 
 def write_all(fd: int, data: bytes) -> None:

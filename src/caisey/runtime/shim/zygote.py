@@ -16,9 +16,10 @@ import signal
 import socket
 from typing import NoReturn
 
-from caisey.runtime.platforms import this_platform
-from caisey.runtime.platforms.linux import make_cgroup, remove_cgroup
-from caisey.runtime.shim.life import Shim
+from caisey.runtime.platforms import Platform, this_platform
+from caisey.runtime.platforms.linux import leave_cgroup, make_cgroup, own_cgroup, remove_cgroup
+from caisey.runtime.shim.life import Life
+from caisey.runtime.shim.warm import Warm
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -35,6 +36,7 @@ def main(control_fd: int) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # whether it is over is for the runtime to say
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    group = own_cgroup()
     gc.disable()
     gc.freeze()
     poll = select.poll()
@@ -55,11 +57,13 @@ def main(control_fd: int) -> None:
         if os.fork() == 0:
             for fd in (control.fileno(), woken, waker):
                 os.close(fd)
-            _live(json.loads(message), socket.socket(fileno=fds[0]), libc)
+            _live(platform, group, libc, json.loads(message)["directory"], socket.socket(fileno=fds[0]))
         os.close(fds[0])
 
 
-def _live(birth: dict[str, str], connection: socket.socket, libc: ctypes.CDLL | None) -> NoReturn:
+def _live(
+    platform: Platform, group: str | None, libc: ctypes.CDLL | None, directory: str, connection: socket.socket
+) -> NoReturn:
     """In the fork: become a shim, live its life, and never return to the zygote's loop."""
     status = 1
     try:
@@ -74,22 +78,22 @@ def _live(birth: dict[str, str], connection: socket.socket, libc: ctypes.CDLL | 
         os.umask(0o077)
         if libc is not None:
             libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        _execute(birth["directory"], connection)
+        _execute(platform, group, directory, connection)
         status = 0
     finally:
         os._exit(status)
 
 
-def _execute(directory: str, connection: socket.socket) -> None:
-    platform = this_platform()
-    cgroup = make_cgroup(f"caisey-{os.path.basename(directory)}")
-    shim = Shim(platform, connection, directory, cgroup)
-    shim.listen_to_signals()
-    order = shim.wait_for_go()
+def _execute(platform: Platform, group: str | None, directory: str, connection: socket.socket) -> None:
+    cgroup = make_cgroup(group, f"caisey-{os.path.basename(directory)}") if group is not None else None
+    warm = Warm(platform, connection, directory, cgroup)
+    order = warm.wait_for_go()
     if order is None:
-        shim.vanish()
+        warm.vanish()
     else:
-        shim.run(order)
-        shim.linger()
+        life = Life(warm, order)
+        life.run()
+        life.linger()
     if cgroup is not None:
+        leave_cgroup(cgroup)
         remove_cgroup(cgroup)
