@@ -1,7 +1,7 @@
 """What needs no login because it is done on the control plane's own machine, as the owner of its data directory.
 
 Owns the way there: a 0600 socket in the data directory while the server runs, else the directory itself under its lock.
-Both are `caisey.control.local_admin`'s; this module turns its faults into words.
+Both are `caisey.wiring`'s; this module turns its faults into words.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ def administer(data_dir: Path, what: str, /, **fields: Any) -> dict[str, Any]:
     from importlib import import_module
 
     from caisey.core.errors import Fault
+    from caisey.storage.contract import StorageError
 
-    local_admin = import_module("caisey.control.local_admin")
+    wiring = import_module("caisey.wiring")
 
     given = {name: value for name, value in fields.items() if value is not None and value != ""}
-    do = getattr(local_admin, what)
+    do = getattr(wiring, what)
     try:
         made = do(data_dir, **given)
         document: dict[str, Any] = _run(made) if inspect.isawaitable(made) else made
     except Fault as fault:
         raise CliFault(fault.detail or fault.title, hint=fault.hint, code=fault.code) from fault
+    except StorageError as error:
+        raise CliFault(str(error)) from error
     except OSError as error:
         raise CliFault(
             f"The data directory {data_dir} cannot be used: {error.strerror or error}",
