@@ -12,7 +12,7 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -266,7 +266,7 @@ def create_token(
     role: str | Role,
     *,
     name: str = "",
-    client_groups: tuple[str, ...] | None = None,
+    client_group_ids: Iterable[str] | None = None,
     expires_in_s: float | None = None,
 ) -> dict[str, Any]:
     """`{"id", "token", "organization", "organization_id", "role"}`. Raises as `create_organization`."""
@@ -277,7 +277,7 @@ def create_token(
             organization=organization,
             role=role,
             name=name,
-            client_groups=client_groups,
+            client_group_ids=None if client_group_ids is None else tuple(client_group_ids),
             expires_in_s=expires_in_s,
         ),
     )

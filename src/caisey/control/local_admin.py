@@ -53,7 +53,7 @@ class CreateToken(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag
     organization: Name
     role: Role
     name: Annotated[str, Meta(max_length=NAME_LENGTH)] = ""
-    client_groups: tuple[str, ...] | None = None
+    client_group_ids: tuple[str, ...] | None = None
     expires_in_s: Annotated[float, Meta(gt=0, le=3_660 * 86_400)] | None = None
 
 
@@ -95,7 +95,7 @@ async def _create_token(directory: Directory, request: CreateToken) -> dict[str,
     if organization is None:
         raise Fault("resource.not_found", f"There is no organization {request.organization!r}.")
     known = {group.client_group_id for group in directory.groups_of(organization.organization_id)}
-    unknown = sorted(set(request.client_groups or ()) - known)
+    unknown = sorted(set(request.client_group_ids or ()) - known)
     if unknown:
         raise Fault("resource.not_found", f"There is no client group {unknown[0]!r}.")
     async with directory.changing(organization.organization_id, LOCAL) as draft:
@@ -103,7 +103,7 @@ async def _create_token(directory: Directory, request: CreateToken) -> dict[str,
             draft,
             role=request.role,
             name=request.name,
-            groups=request.client_groups,
+            groups=request.client_group_ids,
             expires_in_s=request.expires_in_s,
         )
     return {

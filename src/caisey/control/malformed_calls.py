@@ -43,7 +43,7 @@ def of_body(document: Any, faults: Sequence[ShapeFault]) -> MalformedCall:
 
 
 def record(
-    ledger: Ledger, subject: Subject, session_id: str, actor: Actor, found: Sequence[MalformedCall], now_ms: int
+    ledger: Ledger, subject: Subject, found: Sequence[MalformedCall], *, session_id: str, actor: Actor, now_ms: int
 ) -> tuple[list[Entry], list[Write]]:
     """The events and statements for what was found in one request."""
     entries: list[Entry] = []

@@ -92,7 +92,8 @@ def _cause(rows: list[ShapeRow], spread: dict[str, set[str]], by_endpoint: dict[
     widest = max(rows, key=lambda row: len(spread[row.fingerprint]))
     endpoints = len(spread[widest.fingerprint])
     if endpoints >= SAME_ON_ENDPOINTS:
-        return Cause("tool", f"The same shape on {endpoints} endpoints points at the definition of {widest.tool_words}.")
+        why = f"The same shape on {endpoints} endpoints points at the definition of {widest.tool_words}."
+        return Cause("tool", why)
     for endpoint_id in sorted({row.endpoint_id for row in rows}):
         there = by_endpoint[endpoint_id]
         shapes, tools = len({row.fingerprint for row in there}), len({row.tool_words for row in there})
