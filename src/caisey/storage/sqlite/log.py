@@ -76,6 +76,7 @@ class SqliteLog:
         self._on_failure: list[Callable[[], None]] = []
         self._commits = self._units = self._events = self._failures = 0
         self._closed = False
+        self._closing: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
         self._writer.start()
         self._checkpointer.start()
@@ -168,12 +169,14 @@ class SqliteLog:
         )
 
     async def close(self) -> None:
-        """See `contract.Log.close`."""
-        if self._closed:
-            await self._ended.wait()
-            return
+        """See `contract.Log.close`. Also after the writer ended by itself; twice does nothing more."""
         self._closed = True
-        self._writer.queue.put(None)
+        if self._closing is None:
+            self._writer.queue.put(None)
+            self._closing = asyncio.create_task(self._finish())
+        await asyncio.shield(self._closing)
+
+    async def _finish(self) -> None:
         await self._ended.wait()
         await asyncio.to_thread(self._close_files)
 
