@@ -7,13 +7,9 @@ import json
 from typing import Any
 
 import pytest
-import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
-from hypothesis import strategies as st
 
 from caisey.protocol import frames
-from caisey.protocol.canonical import canonical
 from caisey.protocol.codec import Received, decode_from_control_plane, encode
 from caisey.protocol.signatures import pong_for, sign, signed_bytes, verify, verify_pong
 from tests.protocol.examples import FROM_CONTROL_PLANE, NONCE
@@ -133,21 +129,3 @@ def test_a_pong_proves_its_nonce() -> None:
 
 def test_a_pong_without_a_nonce_is_bare() -> None:
     assert json.loads(encode(pong_for("p1", None, KEY))) == {"type": "pong", "id": "p1"}
-
-
-DOCUMENTS = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=15,
-)
-
-
-@given(DOCUMENTS)
-def test_the_fast_canonical_form_is_the_reference_one(document: Any) -> None:
-    assert canonical(document) == rfc8785.dumps(document)
-
-
-@pytest.mark.parametrize("document", ["\ud800", {"\ud800": 1}, object()])
-def test_what_has_no_canonical_form_is_a_value_error(document: Any) -> None:
-    with pytest.raises(ValueError, match="no canonical form"):
-        canonical(document)

@@ -14,8 +14,8 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from caisey.core.canonical import canonical
 from caisey.protocol import limits
-from caisey.protocol.canonical import canonical
 from caisey.protocol.faults import unsignable
 from caisey.protocol.frames import Pong, SignedFrame
 from caisey.protocol.strict_json import survey

@@ -16,8 +16,8 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
+from caisey.core.canonical import canonical
 from caisey.protocol import limits
-from caisey.protocol.canonical import canonical
 from caisey.protocol.frames import Dispatch, InputAccepted, Owner, ToolReference
 from caisey.runtime.attempts import Attempts, Entry
 from caisey.runtime.clock import Clock

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
-from caisey.protocol.canonical import canonical
+from caisey.core.canonical import canonical
 from caisey.protocol.fields import Effect
 from caisey.protocol.frames import ToolReference
 
