@@ -63,13 +63,18 @@ class ShiftedClock(SystemClock):
 
 
 class Plane:
-    """One life of a control plane on a data directory. `stop` ends it well, `crash` does not."""
+    """A control plane on a data directory."""
 
     def __init__(self, path: Path, key: Ed25519PrivateKey, *, policy: PolicyFields = SHORT) -> None:
         self.path = path
         self.keyring = Keyring([key])
         self.policy = policy
         self.clock = ShiftedClock()
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        """The first life, or the next one on the same data and the same port."""
         self.thread = LoopThread()
         self.run(self._start())
 
@@ -131,7 +136,7 @@ class Plane:
     async def _serve(self) -> None:
         self.socket = RuntimeSocket(self.hub, secrets.token_bytes)
         self.poll = RuntimePoll(self.hub, secrets.token_bytes, self.steady.monotonic_ms)
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = socket.create_server(("127.0.0.1", self.port))
         self.port = listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         config = uvicorn.Config(
@@ -166,10 +171,10 @@ class Plane:
         await self._served
         await self.log.close()
 
-    def again(self) -> Plane:
-        """The next life on the same data."""
+    def restart(self) -> None:
+        """Ends, and lives again."""
         self.stop()
-        return Plane(self.path, self.keyring.trusted_by(self.keyring.current_public), policy=self.policy)
+        self.start()
 
     # -- who there is ------------------------------------------------------------------------------------------------
 
@@ -288,7 +293,14 @@ class Plane:
 
     def ended(self, tool_call_id: str, number: int = 1) -> Attempt:
         """The attempt, once it has its verdict."""
-        return self.until(lambda: a if (a := self.attempt(tool_call_id, number)).verdict else None)  # type: ignore[return-value]
+
+        def look() -> Attempt | None:
+            found = self.tool_call(tool_call_id).attempt(number)
+            return found if found is not None and found.verdict is not None else None
+
+        ended = self.until(look)
+        assert ended is not None
+        return ended
 
     def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """What the tables say."""

@@ -102,19 +102,10 @@ class Arrivals:
         self._log = log
         self._times = times
         self._supported = supported
-        self._lives: dict[str, Life] = {}
-
-    def load(self, lives: dict[str, Life]) -> None:
-        """What the store has. Once, at start."""
-        self._lives = lives
-
-    def life_of(self, runtime_id: str) -> Life | None:
-        """The incarnation that held the key last."""
-        return self._lives.get(runtime_id)
 
     def anyone_may_come(self, runtime_id: str) -> None:
         """A person has decided: whoever comes next with the key holds it."""
-        life = self._lives[runtime_id] = Life.unknown(runtime_id)
+        life = self._fleet.lives[runtime_id] = Life.unknown(runtime_id)
         self._log.append([], [save_life(life, self._times.now_ms())])
 
     # -- coming in ---------------------------------------------------------------------------------------------------
@@ -142,7 +133,7 @@ class Arrivals:
         """The life, the journal's mark and, where it is behind it, that it went back in time (RECOVERY.md §5)."""
         hello = arrival.handshake.hello
         record = self._directory.runtimes[hello.runtime_id]
-        former = self._lives.get(hello.runtime_id)
+        former = self._fleet.lives.get(hello.runtime_id)
         life = after(former, hello.runtime_id, arrival.claim)
         journal = self._journals.of(record.endpoint_id, hello.journal_id)
         seen = journal.mark
@@ -154,7 +145,7 @@ class Arrivals:
             if life != former or journal.mark != seen:
                 now = self._times.now_ms()
                 await self._log.append([], [save_life(life, now), save_journal(journal.row(now))]).committed
-        self._lives[hello.runtime_id] = life
+        self._fleet.lives[hello.runtime_id] = life
         if (hello.runtime_version, hello.journal_id) != (record.version, record.journal_id):
             async with self._directory.changing(record.organization_id, CONTROL_PLANE) as draft:
                 present = self._directory.runtimes[hello.runtime_id]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, Protocol
 
 from caisey.control.journals import Journal
+from caisey.control.lives import Life
 from caisey.core.states import Health
 from caisey.core.view import Change, EndpointView
 
@@ -116,7 +117,6 @@ class LiveRuntime:
         "incarnation",
         "interval_ms",
         "journal",
-        "leaving",
         "proved_ms",
         "public_key",
         "runtime_id",
@@ -141,7 +141,6 @@ class LiveRuntime:
         self.settle_only = False
         self.accepting = True
         self.asleep = False
-        self.leaving = ""
         self.healthy = False
         self.watched_ms: int | None = None  # when the sweeper looks at it
         self.interval_ms = 0  # what it states
@@ -213,8 +212,8 @@ class Fleet:
     def __init__(self) -> None:
         self.endpoints: dict[str, LiveEndpoint] = {}
         self.runtimes: dict[str, LiveRuntime] = {}
+        self.lives: dict[str, Life] = {}  # who held each runtime's key last, also before this process began
         self.size = 0  # connected runtimes
-        self.busy = 0  # of them, on endpoints with an open session
 
     def attach(self, connection: Connection) -> None:
         """The bridge is the runtime's one of its kind from now on."""

@@ -60,7 +60,7 @@ class Hub:
         log = self._parts.log
         self._journals.load(await load_journals(log))
         self._views.load(await load_health(log))
-        self.traffic.arrivals.load(await load_lives(log))
+        self.fleet.lives.update(await load_lives(log))
         runtimes = self._directory.runtimes.values()
         self._suspected = {r.runtime_id for r in runtimes if r.suspected_since_ms is not None}
 

@@ -17,6 +17,7 @@ from caisey.control.connections import Connection
 from caisey.control.directory.store import Directory
 from caisey.control.ledger import Ledger, Subject, Unreadable
 from caisey.control.places import Places
+from caisey.control.statements import unknown_attempt
 from caisey.control.streams import About, Streams, Submit
 from caisey.core import commands as c
 from caisey.core import events as e
@@ -70,7 +71,7 @@ class Misreadings:
         shape = Shape(fault.errors, fault.outline, fault.fingerprint)
         writes = self._record(connection, frame, shape)
         if about is None:
-            self._append(writes)
+            self._append([*writes, *self._unknown_statement(connection, fault)])
         else:
             self._streams.flush(about.tool_call_id, about.number)
             self._submit(about, _command(about, fault), writes)
@@ -117,6 +118,13 @@ class Misreadings:
             return self._places.about(connection, fault.about)
         except Fault:
             return None
+
+    def _unknown_statement(self, connection: Connection, fault: FrameFault) -> list[Write]:
+        """Also one that cannot be read in full speaks of work that the log does not know (PROTOCOL.md §5)."""
+        if fault.frame_type != "statement" or fault.about is None or self._places.of(fault.about.tool_call_id):
+            return []
+        endpoint = self._directory.endpoints.get(connection.runtime.endpoint.endpoint_id)
+        return [] if endpoint is None else [unknown_attempt(endpoint, self._times.now_ms())]
 
     def _record(self, connection: Connection, frame: Unreadable, shape: Shape) -> list[Write]:
         now = self._times.now_ms()

@@ -138,7 +138,7 @@ class Reception:
         if record.suspected_since_ms is not None:
             return refused(rejection(RejectCode.CLONE_SUSPECTED))
         claim = Claim(hello.incarnation, hello.start_number, hello.boot_id, hello.machine_fingerprint)
-        standing = judge(self._arrivals.life_of(hello.runtime_id), claim, record.machine_fingerprint)
+        standing = judge(self._fleet.lives.get(hello.runtime_id), claim, record.machine_fingerprint)
         former = self._fleet.runtimes.get(hello.runtime_id)
         if standing is Standing.SET_BACK_OR_CLONE and former is not None and await self._answers(former):
             standing = Standing.CLONE

@@ -13,6 +13,7 @@ import msgspec
 
 from caisey.control.attention import Alarm, raise_alarm
 from caisey.control.connections import Connection, Fleet
+from caisey.control.directory.records import Endpoint
 from caisey.control.directory.store import Directory
 from caisey.control.journals import Journals
 from caisey.control.places import Places
@@ -23,7 +24,7 @@ from caisey.control.submissions import not_yours
 from caisey.core import commands as c
 from caisey.core.errors import Fault
 from caisey.protocol import frames as f
-from caisey.storage.contract import Log, Overloaded
+from caisey.storage.contract import Log, Overloaded, Write
 
 MORE_WAIT_MS: Final = 5_000
 """How long after the last statement of a long row its end is assumed, where nothing else comes."""
@@ -130,15 +131,19 @@ class Statements:
             runtime_id=runtime.runtime_id,
             statement=msgspec.json.encode(statement),
         )
-        alarm = raise_alarm(
-            Alarm.UNKNOWN_ATTEMPT,
-            endpoint.endpoint_id,
-            organization_id=endpoint.organization_id,
-            client_group_id=endpoint.client_group_id,
-            endpoint_id=endpoint.endpoint_id,
-            since_ms=now,
-        )
         try:
-            self._log.append([], [keep_statement(kept, now), alarm])
+            self._log.append([], [keep_statement(kept, now), unknown_attempt(endpoint, now)])
         except Overloaded:
             return  # it comes again with the next hello
+
+
+def unknown_attempt(endpoint: Endpoint, now_ms: int) -> Write:
+    """What a person is shown where a journal speaks of work that the log does not know."""
+    return raise_alarm(
+        Alarm.UNKNOWN_ATTEMPT,
+        endpoint.endpoint_id,
+        organization_id=endpoint.organization_id,
+        client_group_id=endpoint.client_group_id,
+        endpoint_id=endpoint.endpoint_id,
+        since_ms=now_ms,
+    )

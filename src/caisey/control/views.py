@@ -135,11 +135,12 @@ class Views:
         revoked = record.revoked_at_ms is not None or record.suspected_since_ms is not None
         if live is None:
             journal = self._journals.of(endpoint.endpoint_id, record.journal_id)
+            life = self._fleet.lives.get(record.runtime_id)
             return RuntimeView(
                 runtime_id=record.runtime_id,
                 journal_id=record.journal_id,
-                incarnation="",
-                boot_id=record.boot_id,
+                incarnation=life.incarnation if life else "",
+                boot_id=life.boot_id if life else record.boot_id,
                 revoked=revoked,
                 asleep=endpoint.health is Health.ASLEEP,
                 highest_sequence=journal.mark,
