@@ -64,11 +64,11 @@ class Frame(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=T
 
 
 class ToolReference(Struct, frozen=True, kw_only=True):
-    """A tool that the runtime has: `digest` is the SHA-256 of its definition."""
+    """A tool that the runtime has: `digest` is the SHA-256 of its definition. Compared, never read."""
 
     name: Id
     version: Ordinal
-    digest: Sha256
+    digest: Name
 
 
 class DispatchLimits(Struct, frozen=True, kw_only=True):

@@ -201,7 +201,7 @@ def _builtin(tool: Tool, arguments: Mapping[str, Any], platform: PlatformName, u
         "undo_dir": undo_dir,
     }
     return Plan(
-        (python.executable, "-I", "-S", "-B", "-c", _BOOT, python.source),
+        (python.executable, "-I", "-S", "-c", _BOOT, python.source),
         f"caisey {tool.name}",
         _ROOTS[platform],
         stdin=json.dumps(order).encode(),
