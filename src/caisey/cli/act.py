@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import getpass
 import sys
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -17,7 +17,9 @@ from caisey.cli.command import Run, begin, single
 from caisey.cli.completing import complete_action
 from caisey.cli.faults import CliFault, Problem, UsageFault
 from caisey.cli.prompt import PromptCommand, limits_of, span_of
-from caisey.cli.subject import Subject
+
+if TYPE_CHECKING:
+    from caisey.cli.subject import Subject
 
 app = single()
 

@@ -59,6 +59,11 @@ class Api:
         """The time by the control plane's clock, so that "40 s ago" is right where the two clocks differ."""
         return int(datetime.now(UTC).timestamp() * 1000) + self._skew_ms
 
+    @property
+    def skew_s(self) -> float:
+        """How far the control plane's clock is ahead of ours, by its last answer; within 2 s it counts as none."""
+        return self._skew_ms / 1000
+
     def get(self, path: str, **query: Any) -> Any:
         """One JSON answer. Query values that are None are left out."""
         return self._json(self._send("GET", path, query=query))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from caisey.cli.coercion import lightened
 from caisey.cli.faults import CliFault
 from caisey.cli.terminal import Terminal
 
@@ -163,6 +164,10 @@ class LocalCommand(TyperCommand):
         """The parameters that it has beside its own."""
         return _options(_output_options)
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """All parameters, also `--help`."""
+        return lightened(super().get_params(ctx))
+
     def invoke(self, ctx: Any) -> Any:
         """Run it; a fault becomes words and an exit code."""
         try:
@@ -180,7 +185,15 @@ class ApiCommand(LocalCommand):
         return (*super().shared_options(), *_options(_api_options))
 
 
-class ListGroup(TyperGroup):
+class Group(TyperGroup):
+    """Several commands under one name."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """All parameters, also `--help`."""
+        return lightened(super().get_params(ctx))
+
+
+class ListGroup(Group):
     """A group whose first word may be left out: `caisey endpoints` is `caisey endpoints list`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -212,7 +225,7 @@ def group(summary: str, *, lists: bool = True) -> typer.Typer:
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        cls=ListGroup if lists else TyperGroup,
+        cls=ListGroup if lists else Group,
         help=summary,
         no_args_is_help=not lists,
     )

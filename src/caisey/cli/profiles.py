@@ -29,7 +29,7 @@ URL_VARIABLE = "CAISEY_URL"
 TOKEN_VARIABLE = "CAISEY_TOKEN"  # noqa: S105  # the name of a variable, no secret
 TOKEN_FILE_VARIABLE = "CAISEY_TOKEN_FILE"  # noqa: S105  # likewise
 PROFILE_VARIABLE = "CAISEY_PROFILE"
-CONFIG_VARIABLE = "CAISEY_CONFIG"
+CONFIG_VARIABLE = "CAISEY_CLI_CONFIG"
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -61,7 +61,7 @@ class Target:
 
 
 def config_path(environ: Mapping[str, str]) -> Path:
-    """`CAISEY_CONFIG`, else `cli.toml` below the user's configuration directory."""
+    """`CAISEY_CLI_CONFIG`, else `cli.toml` below the user's configuration directory."""
     if path := environ.get(CONFIG_VARIABLE):
         return Path(path)
     below = environ.get("XDG_CONFIG_HOME")

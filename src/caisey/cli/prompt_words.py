@@ -17,6 +17,7 @@ from caisey.cli.waiting_words import Words
 from caisey.core.catalogue import ENGLISH
 
 STEP_LENGTH = 60
+SHELLS = frozenset({"shell", "powershell", "osascript"})
 _FURTHEST = ("started", "lost", "acknowledged", "dispatched", "awaiting_approval", "held", "queued")
 
 Document = dict[str, Any]
@@ -144,10 +145,12 @@ def deciding(call: Document) -> tuple[Document, Document] | None:
 
 def _end_of_call(call: Document, *, several: bool) -> Iterator[Line]:
     found = deciding(call)
-    if found is None:
-        if call.get("outcome") not in (None, "done"):
-            yield "not_sent", f"{_place(call, several)}not sent"
+    if call.get("outcome") not in (None, "done") or found is None:
+        label = (call.get("now") or {}).get("label") or "Closed"
+        yield "plain", f"{_place(call, several)}{label}"
         return
+    if exit_codes.of_call(call) != exit_codes.OK:
+        return  # the last words are about it
     attempt, verdict = found
     tries = len(call.get("attempts") or [])
     parts = [verdict["label"], duration(attempt), *changes(attempt), f"(sent {tries} times)" if tries > 1 else ""]
@@ -235,11 +238,19 @@ def command_for(prompt: Document, call: Document, action: Document) -> str:
     if time_ms := (body.get("limits") or {}).get("time_ms"):
         words += ["--limit", f"{time_ms / 1000:g}s"]
     words += [word for name in ("runtime_id", "bridge") if body.get(name) for word in (_OPTIONS[name], body[name])]
-    return " ".join([*words, *_NEEDED.get(action["action"], ())])
+    return " ".join([*words, *_needed(action["action"], target)])
 
 
 _OPTIONS = {"runtime_id": "--runtime", "bridge": "--bridge"}
-_NEEDED = {"adjust": ("--", "COMMAND"), "input": ("--data", "TEXT")}
+
+
+def _needed(action: str, call: Document) -> tuple[str, ...]:
+    """What a person has to add: a new command, what to look at, what to type."""
+    given = ("--", "COMMAND") if call.get("tool") in SHELLS else ("--arg", "NAME=TEXT")
+    check = call.get("check")
+    if action == "adjust" or (action == "verify" and isinstance(check, dict) and "arguments" not in check):
+        return given
+    return ("--data", "TEXT") if action == "input" else ()
 
 
 def _place(call: Document, several: bool) -> str:

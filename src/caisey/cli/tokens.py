@@ -72,13 +72,15 @@ def create(
         raise UsageFault(f"{role!r} is no role", hint=f"One of {', '.join(ROLES)}.")
     expires_in_s = None if expires_in is None else span_of(expires_in, "--expires-in") / 1000
     if data_dir is not None:
+        from caisey import wiring
+
         made = administer(
             data_dir,
-            "create_token",
-            organization=organization,
-            role=role,
+            wiring.create_token,
+            organization,
+            role,
             name=name,
-            client_group_ids=client_group,
+            client_group_ids=tuple(client_group) if client_group else None,
             expires_in_s=expires_in_s,
         )
     else:
