@@ -12,7 +12,7 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -329,6 +329,10 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._plane = plane
 
+    def end(self) -> None:
+        """As SIGTERM does; from any thread."""
+        self.should_exit = True
+
     async def on_tick(self, counter: int) -> bool:
         """Also ends where a loop of the control plane ended."""
         return await super().on_tick(counter) or self._plane.failed.is_set()
@@ -352,11 +356,16 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def serve(settings: ServerSettings) -> int:
+Started = Callable[[int, Callable[[], None]], None]
+"""Told once requests are served: the port, and how to end it from another thread."""
+
+
+def serve(settings: ServerSettings, started: Started | None = None) -> int:
     """Run the control plane until SIGINT or SIGTERM; the exit code. Raises `StorageError`, `OSError` at its start."""
-    config = uvicorn_config(build_control_plane(settings), settings)
+    plane = build_control_plane(settings)
+    config = uvicorn_config(plane, settings)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        return runner.run(_serve(settings, config))
+        return runner.run(_serve(plane, settings, config, started))
 
 
 def uvicorn_config(plane: ControlPlane, settings: ServerSettings) -> uvicorn.Config:
@@ -383,16 +392,18 @@ def uvicorn_config(plane: ControlPlane, settings: ServerSettings) -> uvicorn.Con
     )
 
 
-async def _serve(settings: ServerSettings, config: uvicorn.Config) -> int:
-    plane: ControlPlane = config.app  # type: ignore[assignment]  # the one that the configuration was made with
+async def _serve(plane: ControlPlane, settings: ServerSettings, config: uvicorn.Config, started: Started | None) -> int:
     await plane.start()
     try:
         host, port = settings.address
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
-        with listening:
-            logger.info("control_plane.listens", host=host, port=listening.getsockname()[1])
-            await _Server(config, plane).serve(sockets=[listening])
+        with socket.create_server((host, port), family=family, backlog=BACKLOG) as listening:
+            taken: int = listening.getsockname()[1]
+            logger.info("control_plane.listens", host=host, port=taken)
+            server = _Server(config, plane)
+            if started is not None:
+                started(taken, server.end)
+            await server.serve(sockets=[listening])
     finally:
         await plane.stop()
     return 1 if plane.failed.is_set() else 0
