@@ -119,7 +119,7 @@ class ControlPlane:
         hub.connect(sessions)
         await hub.load()
         sweeper = Sweeper(sessions, times, hub.paused)
-        sweeper.start(hub.grace_until_ms())
+        sweeper.start(times.now_ms())  # the grace after a restart is the view's: each endpoint has its own
         facts = FactsKeeper(sessions, directory)
         signing_key = keyring.trusted_by(keyring.current_public)
         services = Services(
