@@ -72,7 +72,14 @@ def main() -> None:
     line("arguments: fit", microseconds(lambda: checker.faults({"command": "true"})))
     line("arguments: refused", microseconds(lambda: checker.faults({"command": 1, "x": 2})))
 
-    hostile = {"1 MiB of [": b"[" * (1 << 20), "1 MiB of []": b"[]" * (1 << 19), '1 MiB of {"a":': b'{"a":' * 209_715}
+    wrong = b'{"type":"heartbeat","in_flight":[' + b"0," * 500_000 + b"0]}"
+    hostile = {
+        "1 MiB of wrong items": wrong,
+        "1 MiB of doubled keys": b'{"type":"heartbeat","x":[' + b'{"a":0,"a":0},' * 70_000 + b"0]}",
+        "1 MiB of [": b"[" * (1 << 20),
+        "1 MiB of []": b"[]" * (1 << 19),
+        '1 MiB of {"a":': b'{"a":' * 209_715,
+    }
     print(f"\n{'hostile, milliseconds':<34}")
     for name, data in hostile.items():
         line(name, microseconds(partial(decode_from_runtime, data)) / 1_000)

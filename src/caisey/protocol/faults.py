@@ -7,7 +7,9 @@ with a `problem`, and the attempt it names is reconciled. Must never raise, what
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any, Final, Literal, TypeVar, get_args
 
 import msgspec
@@ -91,35 +93,36 @@ def diagnose(data: bytes, accepted: frozenset[type[Struct]]) -> FrameFault:
 def _diagnose_object(data: bytes, document: dict[str, Any], accepted: frozenset[type[Struct]]) -> FrameFault:
     named = document.get("type", ABSENT)
     if not isinstance(named, str) or "type" not in document:
-        found = ABSENT if "type" not in document else type_word(named)
-        return _fault(data, "frame.invalid_shape", [_at("/type", "string", found)], document)
+        word = ABSENT if "type" not in document else type_word(named)
+        return _fault(data, "frame.invalid_shape", [_at("/type", "string", word)], document)
     kind = FRAME_TYPES.get(named)
     if kind is None or kind not in accepted:
         return _fault(data, "frame.unexpected", [_at("/type", "a frame type of this direction", "string")], document)
-    errors = list(mismatches(document, type_of(kind)))
-    known = {error.pointer for error in errors}
-    errors += [error for error in mismatches(document, type_of(Any)) if error.pointer not in known]
+    checks = [mismatches(document, type_of(kind)), mismatches(document, type_of(Any)), _oversized(document, kind)]
     if kind in SIGNED_TYPES:
-        known = {error.pointer for error in errors}
-        errors += [error for error in unsignable(document) if error.pointer not in known]
-    errors += _oversized(document, kind)
+        checks.append(unsignable(document))
+    found: dict[str, ShapeFault] = {}
+    for fault in islice(chain.from_iterable(checks), 2 * limits.SHAPE_ERRORS):
+        found.setdefault(fault.pointer, fault)
+    errors = list(found.values())
     if not errors:
         # msgspec refused what this walk let pass. It is refused all the same; only the place is not known.
         errors = [_whole(f"{named} frame", "object")]
     return _fault(data, "frame.invalid_shape", errors, document)
 
 
-def unsignable(document: object, pointer: str = "") -> list[ShapeFault]:
+def unsignable(document: object, pointer: str = "") -> Iterator[ShapeFault]:
     """What a signed frame may not hold (§1): fractions, and integers beyond plus and minus 2^53-1."""
     if isinstance(document, dict):
-        return [fault for key, inner in document.items() for fault in unsignable(inner, join(pointer, str(key)))]
-    if isinstance(document, list):
-        return [fault for place, inner in enumerate(document) for fault in unsignable(inner, join(pointer, place))]
-    if isinstance(document, float):
-        return [_at(pointer, "integer", "number")]
-    if type(document) is int and abs(document) > limits.MAX_SIGNED_INTEGER:
-        return [_at(pointer, "integer of at most 53 bits", f"integer of {document.bit_length()} bits")]
-    return []
+        for key, inner in document.items():
+            yield from unsignable(inner, join(pointer, str(key)))
+    elif isinstance(document, list):
+        for place, inner in enumerate(document):
+            yield from unsignable(inner, join(pointer, place))
+    elif isinstance(document, float):
+        yield _at(pointer, "integer", "number")
+    elif type(document) is int and abs(document) > limits.MAX_SIGNED_INTEGER:
+        yield _at(pointer, "integer of at most 53 bits", f"integer of {document.bit_length()} bits")
 
 
 _BOUNDED_FIELDS: Final = {
@@ -137,15 +140,14 @@ def oversized(document: dict[str, Any], frame_type: str) -> tuple[str, int, int]
     return (name, length, limit) if length > limit else None
 
 
-def _oversized(document: dict[str, Any], kind: type[Struct]) -> list[ShapeFault]:
+def _oversized(document: dict[str, Any], kind: type[Struct]) -> Iterator[ShapeFault]:
     try:
         found = oversized(document, str(kind.__struct_config__.tag))
     except OverflowError:
-        return []  # an integer that is too long was named already
-    if found is None:
-        return []
-    name, length, limit = found
-    return [_at(f"/{name}", f"JSON of at most {limit} bytes", f"JSON of {length} bytes")]
+        return  # an integer that is too long was named already
+    if found is not None:
+        name, length, limit = found
+        yield _at(f"/{name}", f"JSON of at most {limit} bytes", f"JSON of {length} bytes")
 
 
 def unexpected(data: bytes) -> FrameFault:

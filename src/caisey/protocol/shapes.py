@@ -8,6 +8,7 @@ a runtime must never import this module.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import jsonschema_rs
@@ -74,7 +75,7 @@ class Checker:
                 if len(found) >= limits.SHAPE_ERRORS:
                     break
         if self._signed:
-            for fault in unsignable(document):
+            for fault in islice(unsignable(document), limits.SHAPE_ERRORS):
                 found.setdefault(f"{fault.pointer} {fault.expected}", fault)
         return bounded(sorted(found.values(), key=lambda fault: fault.pointer))
 

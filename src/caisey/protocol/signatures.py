@@ -29,8 +29,8 @@ def signed_bytes(frame_type: str, document: dict[str, Any]) -> bytes:
     """The bytes under the signature. Raises `ValueError` for what a signed frame may not hold (§1)."""
     unsigned = {key: value for key, value in document.items() if key != SIGNATURE}
     if not survey(unsigned).signable:
-        faults = unsignable(unsigned)
-        raise ValueError(f"a signed frame holds no {faults[0].found} at {faults[0].pointer}")
+        first = next(unsignable(unsigned))
+        raise ValueError(f"a signed frame holds no {first.found} at {first.pointer}")
     return f"caisey-{frame_type}-v1\n".encode() + canonical(unsigned)
 
 

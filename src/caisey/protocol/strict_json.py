@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final, NamedTuple, NoReturn
 
 from caisey.protocol import limits
@@ -18,6 +20,8 @@ from caisey.protocol.outline import join, length_words
 _TO_BRACES: Final = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_LONG_INTEGER: Final = re.compile(rb"[0-9]{4000}")
 _BIG_DIGITS: Final = 4_000
 """Python refuses to read longer integers; far below, they are out of every range anyway."""
 
@@ -70,6 +74,7 @@ def survey(document: Any) -> Survey:
     """Count the keys and look at the numbers: 64-bit integers everywhere, and what a signed frame may hold (§1)."""
     keys = 0
     fits = signable = True
+    lowest, highest = -limits.MAX_SIGNED_INTEGER, limits.MAX_SIGNED_INTEGER
     stack: list[Any] = [document]
     pop, extend = stack.pop, stack.extend
     while stack:
@@ -81,7 +86,7 @@ def survey(document: Any) -> Survey:
         elif kind is list:
             extend(value)
         elif kind is int:
-            if not -limits.MAX_SIGNED_INTEGER <= value <= limits.MAX_SIGNED_INTEGER:
+            if not lowest <= value <= highest:
                 signable = False
                 fits = fits and limits.MIN_INTEGER <= value <= limits.MAX_INTEGER
         elif kind is float:
@@ -114,14 +119,22 @@ class _Doubled(dict[str, Any]):
 def parse(data: bytes) -> Parsed:
     """Parse text whose depth was bounded before, and name every duplicate key and lone surrogate.
 
-    Raises `NotJsonError` for what is not JSON, NaN and infinities included.
+    Raises `NotJsonError` for what is not JSON, NaN and infinities included. The costly hooks and the walk are used
+    only on a document that a count or a search says needs them: hostile text is long.
     """
     try:
         text = data.decode("utf-8")
-        document = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant, parse_int=_bounded_integer)
+        read_integer = _bounded_integer if _LONG_INTEGER.search(data) else None
+        document = json.loads(text, parse_constant=_no_constant, parse_int=read_integer)
+        doubled = survey(document).keys != keys_written(data)
+        if doubled:
+            document = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant, parse_int=read_integer)
     except (ValueError, RecursionError) as error:
         raise NotJsonError(type(error).__name__) from error
-    return Parsed(document, list(_breaches(document)))
+    return Parsed(
+        document,
+        list(islice(_breaches(document), limits.SHAPE_ERRORS)) if doubled or _SURROGATE_ESCAPE.search(data) else [],
+    )
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -143,28 +156,20 @@ def _bounded_integer(digits: str) -> int:
     return int(digits)
 
 
-def _breaches(document: Any) -> list[ShapeFault]:
-    found: list[ShapeFault] = []
-
-    def visit(value: Any, pointer: str) -> None:
-        if isinstance(value, dict):
-            if isinstance(value, _Doubled):
-                found.extend(
-                    ShapeFault(pointer=join(pointer, key), expected="a key that stands once", found="a key twice")
-                    for key in value.doubled
-                )
-            for key, inner in value.items():
-                if _LONE_SURROGATE.search(key):
-                    found.append(_lone(join(pointer, key), key))
-                visit(inner, join(pointer, key))
-        elif isinstance(value, list):
-            for position, inner in enumerate(value):
-                visit(inner, join(pointer, position))
-        elif isinstance(value, str) and _LONE_SURROGATE.search(value):
-            found.append(_lone(pointer, value))
-
-    visit(document, "")
-    return found
+def _breaches(value: Any, pointer: str = "") -> Iterator[ShapeFault]:
+    if isinstance(value, dict):
+        if isinstance(value, _Doubled):
+            for key in value.doubled:
+                yield ShapeFault(pointer=join(pointer, key), expected="a key that stands once", found="a key twice")
+        for key, inner in value.items():
+            if _LONE_SURROGATE.search(key):
+                yield _lone(join(pointer, key), key)
+            yield from _breaches(inner, join(pointer, key))
+    elif isinstance(value, list):
+        for position, inner in enumerate(value):
+            yield from _breaches(inner, join(pointer, position))
+    elif isinstance(value, str) and _LONE_SURROGATE.search(value):
+        yield _lone(pointer, value)
 
 
 def _lone(pointer: str, value: str) -> ShapeFault:
