@@ -275,9 +275,12 @@ def _fact_line(name: str, fact: Any, now_ms: int) -> str:
     from caisey.cli.safe_text import cut, safe_json
 
     value = fact.get("value") if isinstance(fact, dict) else fact
-    text = value if isinstance(value, str) else safe_json(value)
+    if isinstance(value, int) and name.endswith("_bytes"):
+        text = spans.size(value)
+    else:
+        text = value if isinstance(value, str) else safe_json(value)
     age = spans.ago(fact.get("at"), now_ms) if isinstance(fact, dict) else ""
-    return f"  {name.replace('_', ' ')}: {cut(text, 100)}" + (f"  ({age})" if age else "")
+    return f"  {name.removesuffix('_bytes').replace('_', ' ')}: {cut(text, 100)}" + (f"  ({age})" if age else "")
 
 
 def _agent(runtime: Document, now_ms: int) -> str:

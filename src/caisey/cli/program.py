@@ -31,6 +31,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "story": Entry("story", "Why a request stands where it stands: what is known, and what comes next."),
         "awareness": Entry("awareness", "What already ran, before something is sent again."),
         "act": Entry("act", "Decide: send again, continue, stop, answer, ask for help."),
+        "output": Entry("output", "The bytes of a step as they came."),
         "sessions": Entry("sessions", "Sessions: list, show, open, follow, close."),
         "transcript": Entry("transcript", "A session from its first line to its last."),
     },

@@ -80,6 +80,8 @@ def _example(tool: Document) -> str:
     properties = schema.get("properties") or {}
     words = []
     for name in schema.get("required") or []:
-        text = (properties.get(name) or {}).get("type") == "string"
+        schema_of = properties.get(name) or {}
+        choices = schema_of.get("enum") or []
+        text = schema_of.get("type") == "string" or (bool(choices) and all(isinstance(one, str) for one in choices))
         words.append(f"--arg {name}=TEXT" if text else f"--arg {name}:=JSON")
     return " ".join(words)
