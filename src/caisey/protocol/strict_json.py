@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Final, NamedTuple, NoReturn
@@ -141,8 +140,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) == len(pairs):
         return members
+    seen: set[str] = set()
+    twice: dict[str, None] = {}
+    for key, _ in pairs:
+        if key in seen:
+            twice[key] = None
+        seen.add(key)
     result = _Doubled(members)
-    result.doubled = tuple(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+    result.doubled = tuple(twice)
     return result
 
 
