@@ -158,6 +158,15 @@ class Link:
         )  # fmt: skip
         await self.send(sign(frame, self.plane.key))
 
+    async def heard_all(self) -> None:
+        """Wait until everything that was sent so far is in the journal."""
+        call = f"sync_{len(self.heard)}"
+        await self.reconcile((call, 1, 1))
+        await self.statement(call)
+        await self.confirm(call)
+        await self.reconcile((call, 1, 1))
+        await self.statement(call)
+
     # -- what is asked often ----------------------------------------------------------------------------------------
 
     async def acknowledged(self, call: str, number: int = 1) -> Acknowledged:

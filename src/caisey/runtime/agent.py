@@ -318,7 +318,7 @@ class _Condition:
 
     async def accepting(self) -> bool:
         writer = self._parts.writer
-        return not self._parts.executor.draining and (writer.writable or await writer.probe())
+        return await writer.probe() and not self._parts.executor.draining
 
     def journal_sequence(self) -> int:
         return self._parts.writer.sequence

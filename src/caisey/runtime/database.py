@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any, Final
 BUSY_MS: Final = 10_000
 RESERVE_BYTES: Final = 4 * 1024 * 1024
 """Room for some ten thousand closing and end records on a disk that is full."""
+HEADROOM_BYTES: Final = 1024 * 1024
+"""With less than this beside the reserve nothing new is taken: its records would soon live on the reserve."""
 
 _TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS journal (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID",
@@ -124,10 +127,10 @@ class Database:
     # -- the reserve ------------------------------------------------------------------------------------------------
 
     def keep_reserve(self) -> bool:
-        """Hold space back while there is some. False: there is none to hold, so no new work should be taken."""
+        """Hold space back while there is some. False: there is too little, so no new work should be taken."""
         try:
             if self._reserve.stat().st_size >= RESERVE_BYTES:
-                return True
+                return shutil.disk_usage(self._reserve).free >= HEADROOM_BYTES
         except FileNotFoundError:
             pass
         fd = os.open(self._reserve, os.O_WRONLY | os.O_CREAT, 0o600)

@@ -166,7 +166,7 @@ class Shim:
 def _seen(message: dict[str, Any]) -> StartSeen | OutputSeen | InputSeen | EndSeen | None:
     match message.get("at"):
         case "started":
-            return StartSeen(Identity(message["pid"], message["process_key"] or "gone"), message["process_started_ms"])
+            return StartSeen(Identity(message["pid"], message["process_key"]), message["process_started_ms"])
         case "output":
             return OutputSeen(message["bytes"], message["kept"], message["last_output_ms"])
         case "input":

@@ -70,7 +70,7 @@ def layouts_of(layout: bytes | None) -> dict[StreamName, Layout]:
 def child_in(folder: Path) -> StartSeen | None:
     """Who the command of an execution is, as its shim wrote it down when it let it go."""
     mark = read_mark(str(folder), CHILD)
-    if mark is None or mark["process_key"] is None:
+    if mark is None:
         return None
     return StartSeen(Identity(mark["pid"], mark["process_key"]), mark["process_started_ms"])
 

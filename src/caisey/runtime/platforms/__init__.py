@@ -39,8 +39,8 @@ class Platform(Protocol):
     def monotonic_ms(self) -> int:
         """Milliseconds since boot, on a clock that stands while the computer sleeps."""
 
-    def process_key(self, pid: int) -> str | None:
-        """The key of a process that lives; `None` of one that is gone, or dead and not yet reaped."""
+    def process_key(self, pid: int, *, zombie: bool = False) -> str | None:
+        """The key of a process that lives; `None` of one that is gone. A zombie is dead, unless it is asked for."""
 
     def process_started_ms(self, pid: int) -> int | None:
         """When it started, by the wall clock, for people to read."""

@@ -49,15 +49,15 @@ class Darwin:
         got = self._libproc.proc_pidinfo(pid, kind, ctypes.c_uint64(0), buffer, size)
         return buffer.raw if got == size else None
 
-    def _started_us(self, pid: int) -> int | None:
+    def _started_us(self, pid: int, *, zombie: bool = False) -> int | None:
         info = self._info(pid, _BSD_INFO, _BSD_INFO_BYTES)
-        if info is None or struct.unpack_from("=I", info, _STATUS_AT)[0] == _ZOMBIE:
+        if info is None or (struct.unpack_from("=I", info, _STATUS_AT)[0] == _ZOMBIE and not zombie):
             return None
         seconds, microseconds = struct.unpack_from("=QQ", info, _START_AT)
         return int(seconds * 1_000_000 + microseconds)
 
-    def process_key(self, pid: int) -> str | None:
-        started = self._started_us(pid)
+    def process_key(self, pid: int, *, zombie: bool = False) -> str | None:
+        started = self._started_us(pid, zombie=zombie)
         return None if started is None else f"{self._boot_id}:{started}"
 
     def process_started_ms(self, pid: int) -> int | None:

@@ -42,9 +42,9 @@ class Linux:
     def monotonic_ms(self) -> int:
         return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000_000
 
-    def process_key(self, pid: int) -> str | None:
+    def process_key(self, pid: int, *, zombie: bool = False) -> str | None:
         fields = _stat(pid)
-        if fields is None or fields[_STATE] in "ZX":
+        if fields is None or (fields[_STATE] in "ZX" and not zombie):
             return None
         return f"{self._boot_id}:{fields[_STARTTIME]}"
 

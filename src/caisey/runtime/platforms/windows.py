@@ -59,7 +59,7 @@ class Windows:
         finally:
             self._kernel.CloseHandle(handle)
 
-    def process_key(self, pid: int) -> str | None:
+    def process_key(self, pid: int, *, zombie: bool = False) -> str | None:
         created = self._created(pid)
         return None if created is None else f"{self._boot_id}:{created}"
 

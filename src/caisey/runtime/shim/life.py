@@ -78,9 +78,9 @@ class Life:
             self._status = NOT_EXECUTED << 8
             child, key, at_ms = os.getpid(), self._platform.process_key(os.getpid()), started_ms
         else:
-            key, at_ms = self._platform.process_key(child), started_ms
+            key, at_ms = self._platform.process_key(child, zombie=True), started_ms
             self._tree = self._tree._replace(child=child)
-        born = {"pid": child, "process_key": key, "process_started_ms": at_ms}
+        born = {"pid": child, "process_key": key or "unknown", "process_started_ms": at_ms}
         write_child(self._directory, born)
         self._pipes.close_child_ends()
         self._tell(at="started", started_ms=started_ms, **born)
