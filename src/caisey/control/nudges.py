@@ -48,6 +48,7 @@ class NudgingLog:
     def __init__(self, log: Log, nudges: Nudges) -> None:
         self._log = log
         self._nudges = nudges
+        self.next_sequence = log.next_sequence
         self.on_failure = log.on_failure
         self.query_now = log.query_now
         self.query = log.query

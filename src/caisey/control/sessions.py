@@ -19,7 +19,7 @@ from caisey.control.projection import Projection, Write
 from caisey.core import commands as c
 from caisey.core import events as e
 from caisey.core.attempt import ImpossibleTransition
-from caisey.core.decide import decide, next_due
+from caisey.core.decide import decided, next_due
 from caisey.core.effects import Effect, SendInput, effects_of
 from caisey.core.errors import Fault
 from caisey.core.ids import SESSION, new_id
@@ -146,10 +146,8 @@ class Sessions:
         now = self._clock.now_ms()
         view = self._hub.view_of(before.endpoint_id)
         try:
-            records = decide(before, command, view, now)
-            after = before
-            for record in records:  # the sequence is not known yet; the projection needs the state after
-                after = evolve(after, record)
+            first = self._log.next_sequence(slot.organization_id)
+            records, after = decided(before, command, view, now, first)
         except Fault as fault:
             return self._failed(fault)
         except DEFECTS:
@@ -166,22 +164,17 @@ class Sessions:
         except Overloaded:
             slot.projection = Projection()  # what it noted was not written; it looks at the tables anew
             return self._failed(Fault("server.overloaded"))
-        numbered = [
-            msgspec.structs.replace(record, sequence=sequence)
-            for record, sequence in zip(records, appended.sequences, strict=True)
-        ]
-        session = before
-        for record in numbered:
-            session = evolve(session, record)
-        slot.session = session
+        if records and appended.sequences[0] != first:  # a failed commit gave sequences back in between
+            records, after = _renumbered(before, records, appended.sequences)
+        slot.session = after
         slot.pending += 1
         slot.last = appended.committed
-        self._wake(session.id, due)
+        self._wake(after.id, due)
         secret = command.data if isinstance(command, c.Act) and command.sensitive else None
-        effects = effects_of(session, numbered, view.policy.output_limit_bytes)
+        effects = effects_of(after, records, view.policy.output_limit_bytes)
         if secret is not None:
             effects = [msgspec.structs.replace(x, data=secret) if isinstance(x, SendInput) else x for x in effects]
-        return self._when_committed(slot, appended.committed, Handled(numbered, session), effects)
+        return self._when_committed(slot, appended.committed, Handled(records, after), effects)
 
     def _entry(self, slot: Slot, session_id: str, record: e.Recorded) -> Entry:
         return Entry(
@@ -376,6 +369,17 @@ class Sessions:
     def _forget_all(self) -> None:
         self._slots.clear()
         self._by_endpoint.clear()
+
+
+def _renumbered(
+    before: Session, records: list[e.Recorded], sequences: list[int]
+) -> tuple[list[e.Recorded], Session]:
+    """The same events with the sequences that they really have."""
+    session, numbered = before, []
+    for record, sequence in zip(records, sequences, strict=True):
+        numbered.append(msgspec.structs.replace(record, sequence=sequence))
+        session = evolve(session, numbered[-1])
+    return numbered, session
 
 
 def _let_go(future: asyncio.Future[Handled]) -> None:

@@ -24,6 +24,9 @@ PROMPT_TRANSITIONS: dict[PromptState, dict[type[e.Event], PromptState]] = {
 }
 
 
+ABOUT_A_CALL = (e.AttemptEvent, e.CallEvent)
+
+
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """One request; its calls by id, in order of position, then of age."""
 
@@ -82,7 +85,7 @@ def is_live(call: ToolCall) -> bool:
 def evolve(session: Session, record: e.Recorded) -> Session:
     """The session after one event. Raises where a table has no such step: that is a defect of ours."""
     event = record.event
-    if isinstance(event, e.AttemptEvent | e.CallEvent):
+    if isinstance(event, ABOUT_A_CALL):
         call = calls.evolve(session.calls[event.tool_call_id], record)
         session = _with_call(session, call, record)
         if isinstance(event, e.ToolCallReplaced):

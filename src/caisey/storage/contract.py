@@ -131,6 +131,9 @@ class Log(Protocol):
         where nothing was taken. If a unit fails, all later units of its organizations fail with it.
         """
 
+    def next_sequence(self, organization_id: str) -> int:
+        """What the organization's next event will be given, unless a failed commit gives sequences back first."""
+
     def on_failure(self, callback: Callable[[], None]) -> None:
         """`callback` runs on the loop's thread when units failed, before their futures say so and before anything new
         is taken from these organizations: whatever was derived from appended events in memory has to go.

@@ -20,16 +20,23 @@ from caisey.core.view import EndpointView
 
 MAX_OPEN_CALLS = 500
 
-__all__ = ["decide", "next_due"]
+__all__ = ["decide", "decided", "next_due"]
 next_due = deadlines.next_due
 
 
 def decide(session: Session, command: c.Command, view: EndpointView, now_ms: int) -> list[e.Recorded]:
     """The events that follow from the command. Raises Fault; the session stays as it is."""
-    draft = Draft(session, view, now_ms)
+    return decided(session, command, view, now_ms)[0]
+
+
+def decided(
+    session: Session, command: c.Command, view: EndpointView, now_ms: int, first_sequence: int = 0
+) -> tuple[list[e.Recorded], Session]:
+    """`decide`, and the session after the events. With `first_sequence` the events are numbered from there."""
+    draft = Draft(session, view, now_ms, first_sequence)
     _ROUTES[type(command)](draft, command)
     settle.settle_prompts(draft)
-    return draft.records
+    return draft.records, draft.session
 
 
 def _create(d: Draft, command: c.CreateSession) -> None:

@@ -13,11 +13,15 @@ from caisey.core.tool_call import ToolCall
 from caisey.core.view import EndpointView
 
 
+ABOUT_A_CALL = (e.AttemptEvent, e.CallEvent)
+
+
 class Draft:
     """Events are emitted one by one; each sees the session after the ones before it."""
 
-    def __init__(self, session: Session, view: EndpointView, now_ms: int) -> None:
+    def __init__(self, session: Session, view: EndpointView, now_ms: int, first_sequence: int = 0) -> None:
         self.session = session
+        self._sequence = first_sequence  # 0: events are numbered later
         self.view = view
         self.now = now_ms
         self.records: list[e.Recorded] = []
@@ -30,10 +34,12 @@ class Draft:
 
     def emit(self, event: e.Event, actor: e.Actor = e.CONTROL_PLANE, reason: str | None = None) -> None:
         """Record one event and fold it in."""
-        record = e.Recorded(self.now, actor, event, reason)
+        record = e.Recorded(self.now, actor, event, reason, self._sequence)
+        if self._sequence:
+            self._sequence += 1
         self.records.append(record)
         self.session = evolve(self.session, record)
-        if isinstance(event, e.AttemptEvent | e.CallEvent):
+        if isinstance(event, ABOUT_A_CALL):
             self.touched.add(self.session.calls[event.tool_call_id].prompt_id)
 
     def call(self, tool_call_id: str) -> ToolCall:

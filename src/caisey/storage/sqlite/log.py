@@ -113,6 +113,10 @@ class SqliteLog:
         self._waiting_bytes += size
         return Appended(sequences, committed)
 
+    def next_sequence(self, organization_id: str) -> int:
+        """See `contract.Log.next_sequence`."""
+        return self._writer.assigned.get(organization_id, 0) + 1
+
     def _refuse_broken(self, entries: Sequence[Entry]) -> None:
         for failure in self._untold:
             if failure.organizations is None or any(e.organization_id in failure.organizations for e in entries):
