@@ -51,6 +51,17 @@ async def test_sequences_are_told_at_once_and_are_contiguous_per_organization(op
 
 
 @in_loop
+async def test_the_next_sequence_is_the_one_that_is_given(open_log: Opener) -> None:
+    async with open_log() as log:
+        for organization, writes in ((ONE, []), (ONE, [BAD_WRITE]), (TWO, []), (ONE, [])):
+            expected = log.next_sequence(organization)
+            appended = log.append([entry(organization)], writes)
+            assert appended.sequences == [expected]
+            await outcome(appended)
+        assert (log.next_sequence(ONE), log.next_sequence(TWO), log.next_sequence("org_none")) == (3, 2, 1)
+
+
+@in_loop
 async def test_what_was_appended_is_read_back_word_for_word(open_log: Opener) -> None:
     asked = Entry(
         ONE,
