@@ -11,7 +11,7 @@ from caisey.control.journals import JOURNALS_PER_ENDPOINT, Journals
 from caisey.control.lives import REPLACED_KEPT, Claim, Life, Standing, after, judge
 from caisey.control.output import Piece, differing, fresh, repeated, within
 
-# -- who holds a key ---------------------------------------------------------------------------------------------------
+# -- who holds a key ---
 
 LIFE = Life("rtm_1", "inc_2", 7, "boot_1", "print_1", replaced=("inc_1",))
 
@@ -62,7 +62,7 @@ def test_replaced_incarnations_are_remembered_up_to_a_bound() -> None:
     assert judge(life, Claim("inc_1", 1, "boot_1", "print_1"), None) is Standing.SET_BACK_OR_CLONE
 
 
-# -- journals that go back ---------------------------------------------------------------------------------------------
+# -- journals that go back ---
 
 
 class Marks(RuleBasedStateMachine):
@@ -152,7 +152,7 @@ def test_claimed_journals_are_bounded_per_endpoint() -> None:
     assert journals.of("ept_1", "jrn_0") is not journals.of("ept_1", f"jrn_{2 * JOURNALS_PER_ENDPOINT - 1}")
 
 
-# -- which bytes are new -----------------------------------------------------------------------------------------------
+# -- which bytes are new ---
 
 
 @st.composite

@@ -214,10 +214,10 @@ class RuntimePoll:
         known = bridge.known_answer(body.sequence)
         if known is not None:
             return known
+        bridge.heard(body.received)
         if bridge.closing is not None and not bridge.has_frames:
             self._end(bridge)
             raise _ended(bridge.closing)
-        bridge.heard(body.received)
         if body.sequence > bridge.last + 1:
             await _in_order(bridge, body.sequence)
         bridge.answer_waiting()

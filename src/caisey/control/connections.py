@@ -174,6 +174,7 @@ class LiveEndpoint:
         "runtimes",
         "since_ms",
         "view",
+        "was_here",
     )
 
     def __init__(self, endpoint_id: str, organization_id: str, health: Health, since_ms: int) -> None:
@@ -187,6 +188,7 @@ class LiveEndpoint:
         self.handed: dict[tuple[str, int], int] = {}
         self.changes: dict[str, deque[Change]] = {}  # by actor
         self.view: EndpointView | None = None  # None: to be made again
+        self.was_here = False  # it was connected since this process began
 
     def connected(self) -> Iterator[LiveRuntime]:
         """The runtimes that have a bridge open."""
@@ -221,7 +223,7 @@ class Fleet:
         if not runtime.connections:
             self.size += 1
         runtime.connections[connection.bridge.kind] = connection
-        runtime.endpoint.view = None
+        runtime.endpoint.view, runtime.endpoint.was_here = None, True
 
     def detach(self, connection: Connection) -> bool:
         """The bridge is gone. True if it was the last one of its incarnation."""
