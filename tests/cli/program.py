@@ -71,6 +71,13 @@ class WithPipes:
         assert ready, "no line on stderr in time"
         return self.process.stderr.readline().decode("utf-8", "replace")
 
+    def stdout_line(self) -> str:
+        """As `stderr_line`, of stdout."""
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], WITHIN_S)
+        assert ready, "no line on stdout in time"
+        return self.process.stdout.readline().decode("utf-8", "replace")
+
     def end(self) -> Done:
         """Read on to its end."""
         out, err = self.process.communicate(timeout=WITHIN_S)

@@ -91,6 +91,7 @@ class Stub:
     reads: int = 0  # how often a prompt was read
     closing: bool = False
     held: str = "(nothing)"
+    anything_goes: Json = None  # the answer to any other write
     url: str = ""
     _kept: dict[tuple[str, str, str], tuple[str, tuple[int, Json]]] = field(default_factory=dict)
 
@@ -390,7 +391,7 @@ class Stub:
                 return refused
             self.actions.append({"tool_call_id": match[1], **request.body})
             return 202, json.loads(json.dumps(prompt))
-        return NOT_FOUND
+        return NOT_FOUND if self.anything_goes is None else (200, self.anything_goes)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -74,7 +74,10 @@ class Problem(CliFault):
     def lines(self) -> list[str]:
         """Title, detail, each fault of shape on its own line, what to do, the code for searching."""
         faults = [fault_line(fault) for fault in self.body.get("errors") or () if isinstance(fault, dict)]
-        return [self.message, *indented(self.detail, *faults, self.hint, f"({self.code})")]
+        why, offered = self.body.get("why"), self.body.get("offered")
+        possible = f"Possible now: {', '.join(map(str, offered)) or 'nothing'}" if isinstance(offered, list) else None
+        hint = None if possible else self.hint
+        return [self.message, *indented(self.detail, *faults, _text(why), possible, hint, f"({self.code})")]
 
     def document(self) -> dict[str, Any]:
         """The problem as it came, with the exit code."""

@@ -56,16 +56,14 @@ def set_fields(
     caisey policy set --group grp_… hold_expiry_s=4h automatic_for=read_only,idempotent
     """
     run = begin(ctx)
+    given = [_field(text) for text in fields]
     path = _path(run, client_group, tag, computer)
     wanted = dict(run.api.get(path))
-    for text in fields:
-        name, separator, value = text.partition("=")
-        if not separator:
-            raise UsageFault(f"{text!r} is no field with a value", hint="Write FIELD=VALUE.")
-        if value:
-            wanted[name] = _parsed(name, value)
-        else:
+    for name, value in given:
+        if value is _UNSET:
             wanted.pop(name, None)
+        else:
+            wanted[name] = value
     done(run, run.api.put(path, wanted), "Set.")
 
 
@@ -106,6 +104,16 @@ def _path(run: Run, client_group: str | None, tag: str | None, computer: str | N
 
         return f"/endpoints/{subject.endpoint(run.api, computer)['id']}/policy"
     return "/policy"
+
+
+_UNSET = object()
+
+
+def _field(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise UsageFault(f"{text!r} is no field with a value", hint="Write FIELD=VALUE.")
+    return name, _parsed(name, value) if value else _UNSET
 
 
 def _parsed(name: str, text: str) -> Any:

@@ -181,7 +181,8 @@ class Terminal:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        bold = "" if os.environ.get("NO_COLOR") else "bold"
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=bold)
         for column in columns:
             table.add_column(Text(column.title), no_wrap=column.keep, overflow="fold")
         for row in cells:
