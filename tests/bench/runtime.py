@@ -1,8 +1,8 @@
 """What one real runtime costs and how fast it is, against a control plane in miniature.
 
-`python -m tests.bench.runtime`: a command from dispatch to `finished`, fifty of them in flight, 50 MB of output, resident
-memory and idle CPU. Prints figures and judges none. Both ends share the two cores, and every receipt is synced to disk,
-so the price of one fsync is printed beside them.
+`python -m tests.bench.runtime`: a command from dispatch to `finished`, fifty of them in flight, 50 MB of output,
+resident memory and idle CPU. Prints figures and judges none. Both ends share the two cores, and every receipt is synced
+to disk, so the price of one fsync is printed beside them.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Owns what it starts: every process below a test's directory is ended with it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -18,6 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from caisey.runtime.shim.marks import CONTROL
 from caisey.runtime.state import Enrolled, StateDirectory
 from tests.runtime.plane import PATIENCE_S, Link, Plane
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Endpoint:
@@ -43,7 +46,7 @@ class Endpoint:
                     environment: dict[str, str] | None = None, bridge: str = "websocket") -> None:  # fmt: skip
         self.process = await asyncio.create_subprocess_exec(
             *prefix, sys.executable, "-m", *module, "--state-dir", str(self.state.path), "--bridge", bridge,
-            env={**os.environ, **(environment or {})}, cwd=Path(__file__).resolve().parents[2],
+            env={**os.environ, **(environment or {})}, cwd=ROOT,
             stderr=self._log,
         )  # fmt: skip
 
@@ -84,7 +87,7 @@ def shims(journal: Path) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                where = os.readlink(entry / "cwd")
+                where = str((entry / "cwd").readlink())
             except OSError:
                 continue
             if where.startswith(str(journal / "spool") + "/"):
@@ -93,18 +96,20 @@ def shims(journal: Path) -> list[int]:
 
 
 def end_everything(journal: Path) -> None:
-    """End the shims and the commands that a test left."""
+    """End the shims and their commands at once, as a loss of power does: nobody gets to write anything down."""
     for pid in shims(journal):
-        children = Path(f"/proc/{pid}/task/{pid}/children")
-        try:
-            below = [int(child) for child in children.read_text().split()]
-        except OSError:
-            below = []
-        for victim in (*below, pid):
-            try:
-                os.kill(victim, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        for victim, number in ((pid, signal.SIGSTOP), *((child, signal.SIGKILL) for child in children(pid))):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(victim, number)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
 
 
 @asynccontextmanager

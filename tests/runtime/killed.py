@@ -1,7 +1,7 @@
 """A runtime that kills itself with SIGKILL at one named point, for the tests of the fence.
 
-Run as `python -m tests.runtime.killed POINT run --state-dir DIR`. The product has no such points: this program wraps the
-steps of the real one from outside, and then lives its life.
+Run as `python -m tests.runtime.killed POINT run --state-dir DIR`. The product has no such points: this program wraps
+the steps of the real one from outside, and then lives its life.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from caisey.runtime import hearing, outbox
+from caisey.runtime import hearing, outbox, records
 from caisey.runtime.__main__ import main
 from caisey.runtime.executor import Executor
 from caisey.runtime.journal import Journal
@@ -50,7 +50,7 @@ POINTS: dict[str, Callable[[], None]] = {
     "claimed, not let go": lambda: setattr(Shim, "go", die),
     "let go, not known to have started": lambda: setattr(Shim, "go", after(Shim.go)),
     "started, not said": lambda: setattr(Executor, "_see", dying_on(StartSeen)),
-    "said, not ended": lambda: setattr(outbox, "started", after(outbox.started)),
+    "said, not ended": lambda: setattr(outbox, "started", after(records.started)),
     "ended, not journalled": lambda: setattr(Executor, "_see", dying_on(EndSeen)),
     "journalled, not said": lambda: setattr(outbox, "finished", die),
 }

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from caisey.protocol.codec import encode
 from caisey.protocol.frames import Keys, Ping, Pong, Problem, TrustedKey
-from caisey.protocol.signatures import sign, verify_pong
+from caisey.protocol.signatures import sign, signed_bytes, verify_pong
 from tests.runtime.conftest import Story, awaited
 from tests.runtime.endpoint import Endpoint, endpoint
 from tests.runtime.plane import Link, control_plane
@@ -29,7 +29,7 @@ async def nothing_was_journalled(link: Link, call: str = "tcl_1") -> None:
 @pytest.mark.parametrize(
     "changes", [{"runtime_id": "rtm_2"}, {"incarnation": "another"}, {"journal_id": "jrn_of_another"}]
 )
-def test_what_is_meant_for_another_is_a_problem(live: Live, changes: dict[str, str]) -> None:
+def test_what_is_meant_for_another_is_a_problem(live: Live, changes: dict[str, Any]) -> None:
     async def story(_: Endpoint, link: Link) -> None:
         await link.dispatch("tcl_1", **changes)
         assert (await link.wait_for(Problem)).code == "dispatch.misaddressed"
@@ -55,8 +55,6 @@ def test_a_signature_that_does_not_fit_is_a_problem(live: Live) -> None:
 
 def test_a_field_of_a_later_version_stays_under_the_signature(live: Live) -> None:
     async def story(_: Endpoint, link: Link) -> None:
-        from caisey.protocol.signatures import signed_bytes
-
         frame = json.loads(encode(link.dispatch_frame("tcl_1")))
         frame["of_a_later_version"] = {"kept": [1, 2]}
         signature = link.plane.key.sign(signed_bytes("dispatch", frame))

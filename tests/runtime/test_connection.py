@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,8 +128,6 @@ def test_goodbye_before_going_and_commands_go_on(live: Live) -> None:
 
 def test_a_drain_waits_for_what_runs(live: Live) -> None:
     async def story(endpoint: Endpoint, link: Link) -> None:
-        import signal
-
         await link.dispatch("tcl_1", command="read line")
         await link.started("tcl_1")
         assert endpoint.process is not None

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from caisey.protocol.frames import Output
 from tests.runtime.conftest import Story
 from tests.runtime.endpoint import Endpoint
 from tests.runtime.plane import Link
@@ -14,11 +15,15 @@ from tests.runtime.test_crashes import parent_of
 
 Live = Callable[[Story], None]
 
-STUBBORN = """
-trap '' TERM INT HUP
-echo $$ >> {pids}
-setsid sh -c 'trap "" TERM; echo $$ >> {pids}; (setsid sh -c "trap \\"\\" TERM; echo \\$\\$ >> {pids}; echo up; while :; do sleep 1; done" &); while :; do sleep 1; done' &
-while :; do sleep 1; done
+STUBBORN = r"""
+stubborn() {{ trap "" TERM INT HUP; echo $1 >> {pids}; while :; do sleep 1; done; }}
+export PIDS={pids}
+setsid sh -c '
+  trap "" TERM; echo $$ >> $PIDS
+  (setsid sh -c "trap \"\" TERM; echo \$\$ >> $PIDS; echo up; while :; do sleep 1; done" &)
+  while :; do sleep 1; done
+' &
+stubborn $$
 """
 
 
@@ -50,8 +55,6 @@ def test_a_time_limit_ends_the_whole_tree(live: Live) -> None:
 
 def test_a_cancel_ends_the_whole_tree(live: Live) -> None:
     async def story(endpoint: Endpoint, link: Link) -> None:
-        from caisey.protocol.frames import Output
-
         pids = endpoint.state.path / "pids"
         await link.dispatch("tcl_1", command=STUBBORN.format(pids=pids))
         await link.wait_for(Output)
@@ -65,8 +68,6 @@ def test_a_cancel_ends_the_whole_tree(live: Live) -> None:
 
 def test_a_polite_command_may_say_goodbye(live: Live) -> None:
     async def story(_: Endpoint, link: Link) -> None:
-        from caisey.protocol.frames import Output
-
         await link.dispatch("tcl_1", command="trap 'echo bye; exit 5' TERM; echo up; while :; do sleep 0.1; done")
         await link.wait_for(Output)
         await link.cancel("tcl_1")

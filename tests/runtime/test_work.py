@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -117,8 +119,6 @@ def test_daemons_left_behind_do_not_hold_it_up(live: Live) -> None:
         assert execution.started_ms is not None
         assert execution.ended_ms - execution.started_ms < 10_000
         assert link.text("tcl_1") == b"done\n"
-        import os
-
         os.kill(int(alive.read_text()), 9)
 
     live(story)
@@ -130,6 +130,7 @@ def test_a_tool_with_a_result(live: Live) -> None:
         await link.dispatch("tcl_1", tool="file_write", arguments={"path": str(path), "text": "hello"})
         finished = await link.finished("tcl_1")
         assert finished.execution.exit_code == 0, link.text("tcl_1", "stderr")
+        assert isinstance(finished.result, dict)
         assert finished.result["path"] == str(path)
         assert "result" not in finished.execution.streams
         assert path.read_text() == "hello"
@@ -146,7 +147,7 @@ def test_a_tool_with_a_result(live: Live) -> None:
         ({"arguments": {"comand": "true"}}, "tool.arguments_invalid"),
     ],
 )
-def test_what_cannot_be_run_is_refused_and_never_runs(live: Live, changes: dict[str, object], code: str) -> None:
+def test_what_cannot_be_run_is_refused_and_never_runs(live: Live, changes: dict[str, Any], code: str) -> None:
     async def story(_: Endpoint, link: Link) -> None:
         await link.dispatch("tcl_1", **changes)
         assert (await link.refused("tcl_1")).code == code

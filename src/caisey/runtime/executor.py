@@ -336,7 +336,7 @@ class Executor:
 
     async def _accept_input(self, entry: Entry, sequence: int) -> None:
         try:
-            written = await self._writer.submit(lambda journal: journal.input_accepted(entry.key, sequence))
+            written = await self._writer.submit(lambda journal: journal.input_accepted(entry.key, sequence), vital=True)
         except JournalUnwritableError:
             return  # it is asked for again, and the shim will not write it twice
         self._attempts.post(InputAccepted(attempt=entry.key.reference, sequence=sequence, journal_sequence=written))

@@ -217,8 +217,9 @@ class Hearing:
         execution = entry.execution
         sequence, size = frame.sequence, len(frame.data)
         try:
+            # Vital: on a disk that is full, the answer to a command may be what frees it.
             new = await self._writer.submit(
-                lambda journal: journal.take_input(key, sequence, size, sensitive=frame.sensitive)
+                lambda journal: journal.take_input(key, sequence, size, sensitive=frame.sensitive), vital=True
             )
         except JournalUnwritableError:
             self._tell_full(frame.attempt)

@@ -26,6 +26,7 @@ class HttpConnection:
         parts = urlsplit(url)
         self._path = parts.path
         self._limit = body_limit
+        self._aborted = False
         self._connection: http.client.HTTPConnection
         if parts.scheme == "https":
             context = ssl.create_default_context()
@@ -35,6 +36,8 @@ class HttpConnection:
 
     def post(self, body: bytes) -> Answer:
         """Send and read one answer. Raises `OSError` or `http.client.HTTPException`."""
+        if self._aborted:
+            raise ConnectionAbortedError("hung up")
         try:
             self._connection.request("POST", self._path, body, {"Content-Type": "application/json"})
             response = self._connection.getresponse()
@@ -48,7 +51,8 @@ class HttpConnection:
         return Answer(response.status, data)
 
     def abort(self) -> None:
-        """Hang up, also under a thread that waits for an answer: it gets an `OSError`."""
+        """Hang up for good, also under a thread that waits for an answer: it gets an `OSError`."""
+        self._aborted = True
         line = self._connection.sock
         if line is not None:
             with contextlib.suppress(OSError):

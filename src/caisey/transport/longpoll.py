@@ -48,6 +48,7 @@ class LongPollBridge:
         self._inbox: asyncio.Queue[bytes | BridgeClosedError] = asyncio.Queue()
         self._over: BridgeClosedError | None = None
         self._task: asyncio.Task[None] | None = None
+        self._polls: set[asyncio.Task[PollAnswer]] = set()
 
     @staticmethod
     def _line(url: str) -> HttpConnection:
@@ -104,6 +105,8 @@ class LongPollBridge:
             while True:
                 self._wake.clear()
                 poll = asyncio.create_task(self._poll(self._next_body(), RETRIES_S))
+                self._polls.add(poll)
+                poll.add_done_callback(self._polls.discard)
                 if waiting is not None:
                     self._take(await waiting)
                 waiting = poll
@@ -118,8 +121,8 @@ class LongPollBridge:
         except BridgeClosedError as over:
             self._end(over)
         finally:
-            if waiting is not None:
-                waiting.cancel()
+            for poll in self._polls:
+                poll.cancel()
 
     def _next_body(self) -> bytes:
         frames: list[bytes] = []
