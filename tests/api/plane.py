@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import ssl
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from caisey import wiring
 from caisey.settings import ServerSettings
 
 START_WITHIN_S = 20.0
+TLS = ssl.create_default_context()
+"""Made once: making one takes longer than most requests, and loopback needs none."""
 
 
 class Plane:
@@ -67,9 +70,7 @@ class Plane:
         """A new organization's id."""
         return str(wiring.create_organization(self.data_dir, name)["id"])
 
-    def token(
-        self, role: str = "owner", organization: str = "default", groups: tuple[str, ...] | None = None
-    ) -> str:
+    def token(self, role: str = "owner", organization: str = "default", groups: tuple[str, ...] | None = None) -> str:
         """An API token; the same one for the same question."""
         key = (role, organization, groups)
         if key not in self._tokens:
@@ -77,9 +78,7 @@ class Plane:
             self._tokens[key] = made["token"]
         return self._tokens[key]
 
-    def api(
-        self, role: str = "owner", organization: str = "default", groups: tuple[str, ...] | None = None
-    ) -> Api:
+    def api(self, role: str = "owner", organization: str = "default", groups: tuple[str, ...] | None = None) -> Api:
         """A client with such a token."""
         return self.client(self.token(role, organization, groups))
 
@@ -88,7 +87,7 @@ class Plane:
         if token not in self._clients:
             headers = {} if token is None else {"Authorization": f"Bearer {token}"}
             self._clients[token] = httpx.Client(
-                base_url=f"{self.url}/api/v1", headers=headers, timeout=20, trust_env=False, verify=False
+                base_url=f"{self.url}/api/v1", headers=headers, timeout=20, trust_env=False, verify=TLS
             )
         return Api(self._clients[token], self.url)
 
@@ -153,7 +152,9 @@ class Api:
         return dict(answer.json())
 
     def try_to_enroll(self, token: str, **changes: Any) -> httpx.Response:
-        return httpx.post(f"{self.url}/runtime/v1/enroll", json=computer(token, **changes), trust_env=False, verify=False)
+        return httpx.post(
+            f"{self.url}/runtime/v1/enroll", json=computer(token, **changes), trust_env=False, verify=TLS
+        )
 
     def endpoint(self, group: str | None = None, hostname: str = "ACCT-07") -> str:
         token = self.enrollment_token("client_group", client_group_id=group) if group else None

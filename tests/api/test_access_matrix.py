@@ -21,7 +21,7 @@ from caisey.control.access import RANK, Role
 from tests.api.plane import Api, Plane, shell
 
 ROLES = list(Role)
-ANYBODYS = {"name", "version", "tag"}
+ANYBODYS = {"name", "version"}
 """Path parameters that name nothing of one client group."""
 
 
@@ -60,7 +60,6 @@ def world(plane: Plane) -> World:
         "tool_call_id": prompt["tool_calls"][0]["id"],
         "name": "shell",
         "version": "1",
-        "tag": "production",
     }
     stranger_group = plane.api("owner", stranger_organization).group()
     return World(plane, owner, group, other_group, stranger_organization, stranger_group, ids, twin["endpoint_id"])
@@ -111,7 +110,8 @@ def body_of(route: Route, world: World) -> Any:
 
 
 def query_of(route: Route, world: World) -> dict[str, str]:
-    return {"endpoint": world.ids["endpoint_id"]} if route.path == "/policies/effective" else {}
+    queries = {"/policies/effective": {"endpoint": world.ids["endpoint_id"]}, "/policies/tag": {"tag": "production"}}
+    return queries.get(route.path, {})
 
 
 def ask(api: Api, route: Route, world: World, ids: dict[str, str]) -> httpx.Response:

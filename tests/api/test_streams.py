@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from caisey.api import event_stream
-from tests.api.plane import Api, Plane, shell
+from tests.api.plane import TLS, Api, Plane, shell
 
 CLOSED_WITHIN_S = 5.0
 """API.md: "Revoking a token or a role closes open streams within 5 s"."""
@@ -66,7 +66,7 @@ def test_what_happens_while_one_reads_comes_once_and_in_order(api: Api) -> None:
     done = threading.Event()
 
     def work() -> None:
-        with httpx.Client(base_url=api.http.base_url, headers=api.http.headers, verify=False) as own:
+        with httpx.Client(base_url=api.http.base_url, headers=api.http.headers, verify=TLS) as own:
             for _ in range(30):
                 own.post(f"sessions/{session}/prompts", json={"tool_calls": [shell(), shell()]})
             own.post(f"sessions/{session}/close", json={"outcome": "done", "keep": kept(own, session)})
@@ -165,10 +165,12 @@ def test_many_streams_end_with_the_process(new_plane: Callable[..., Plane]) -> N
     opened = threading.Barrier(6)
 
     def read() -> None:
-        with httpx.Client(base_url=api.http.base_url, headers=api.http.headers, verify=False) as own:
-            with own.stream("GET", "stream", timeout=20) as answer:
-                opened.wait(10)
-                ended.append(sum(1 for _ in answer.iter_lines()))
+        with (
+            httpx.Client(base_url=api.http.base_url, headers=api.http.headers, verify=TLS) as own,
+            own.stream("GET", "stream", timeout=20) as answer,
+        ):
+            opened.wait(10)
+            ended.append(sum(1 for _ in answer.iter_lines()))
 
     threads = [threading.Thread(target=read) for _ in range(5)]
     for thread in threads:

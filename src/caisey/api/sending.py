@@ -37,7 +37,7 @@ async def piece(send: Any, body: bytes, *, more: bool = True) -> None:
 class RawBytes:
     """Bytes `start` to `end` of a stream, which are stored without a gap."""
 
-    def __init__(self, output: Output, key: tuple[str, int, str], start: int, end: int, name: str) -> None:
+    def __init__(self, output: Output, key: tuple[str, int, str], start: int, end: int, *, name: str) -> None:
         self._output = output
         self._key = key
         self._start = start
@@ -46,13 +46,7 @@ class RawBytes:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """The ASGI application."""
-        length = self._end - self._start
-        headers = {
-            **_UNTRUSTED,
-            "content-length": str(length),
-            "content-disposition": f'attachment; filename="{self._name}"',
-        }
-        await begin(send, "application/octet-stream", headers)
+        await begin(send, "application/octet-stream", attachment(self._name, self._end - self._start))
         at = self._start
         while at < self._end:
             data = await self._output.read(self._key, at, min(at + PIECE_BYTES, self._end))
@@ -62,6 +56,28 @@ class RawBytes:
             at += len(data)
             await piece(send, data)
         await piece(send, b"", more=False)
+
+
+class Bytes:
+    """Bytes that are at hand."""
+
+    def __init__(self, data: bytes, name: str) -> None:
+        self._data = data
+        self._name = name
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """The ASGI application."""
+        await begin(send, "application/octet-stream", attachment(self._name, len(self._data)))
+        await piece(send, self._data, more=False)
+
+
+def attachment(name: str, length: int) -> dict[str, str]:
+    """Headers of bytes that nobody should run."""
+    return {
+        **_UNTRUSTED,
+        "content-length": str(length),
+        "content-disposition": f'attachment; filename="{name}"',
+    }
 
 
 class Lines:

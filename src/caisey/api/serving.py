@@ -70,8 +70,7 @@ def _reader(route: Route, services: Services) -> Responder:
 
     async def respond(request: AnyRequest) -> Any:
         principal = admit(route, services, request)
-        query = _NOTHING if route.query is Nothing else bodies.query(request, route.query)
-        answer = await read(Call(services, principal, request.path_params, query, None, request))
+        answer = await read(Call(services, principal, request.path_params, _query(route, request), None, request))
         return _sent(answer)
 
     return respond
@@ -80,11 +79,12 @@ def _reader(route: Route, services: Services) -> Responder:
 def _writer(route: Route, services: Services) -> Responder:
     async def respond(request: AnyRequest) -> Any:
         principal = admit(route, services, request)
-        key = _key(route, request)
+        key = _key(request)
+        query = _query(route, request)
         document, body = await _body(route, request)
-        call = Call(services, principal, request.path_params, _NOTHING, body, request)
+        call = Call(services, principal, request.path_params, query, body, request)
         who = (principal.id, request.method, request.url.path)
-        async with services.answered.claim(who, key, _SAME.encode(document)) as claim:
+        async with services.answered.claim(who, key, _SAME.encode((document, query))) as claim:
             if claim.answered is not None:
                 return await _again(route, call, claim.answered)
             return _sent(await _do(route, call, claim))
@@ -114,7 +114,11 @@ async def _again(route: Route, call: Call, answered: Answered) -> Any:
     return _response(encode(await route.again(call, answered.resource)), answered.status)
 
 
-def _key(route: Route, request: AnyRequest) -> str | None:
+def _query(route: Route, request: AnyRequest) -> msgspec.Struct:
+    return _NOTHING if route.query is Nothing else bodies.query(request, route.query)
+
+
+def _key(request: AnyRequest) -> str | None:
     key = request.headers.get(KEY_HEADER)
     if key is not None and _KEY.fullmatch(key) is None:
         raise Fault("request.invalid_header", "Idempotency-Key: 1 to 255 visible ASCII characters.")

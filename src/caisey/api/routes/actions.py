@@ -18,13 +18,14 @@ from caisey.api.fields import Id, Reason
 from caisey.api.problem import shape_fault
 from caisey.api.routes import prompts
 from caisey.api.routes.prompts import LimitsBody, make_spec
-from caisey.api.sending import RawBytes
+from caisey.api.sending import Bytes, RawBytes
 from caisey.control.access import Role
 from caisey.control.directory.answered import Claim
 from caisey.control.directory.store import Draft
 from caisey.control.malformed_calls import MalformedCall
 from caisey.core import commands as c
 from caisey.core import ids
+from caisey.core.attempt import Attempt
 from caisey.core.decide.actions import may_start_mutating
 from caisey.core.errors import Fault
 from caisey.core.events import CallSpec, Limits
@@ -35,6 +36,12 @@ from caisey.protocol.frames import ShapeFault
 from caisey.protocol.limits import INPUT_BYTES, MAX_SIGNED_INTEGER
 from caisey.tools import catalogue, checking
 from caisey.tools.definition import Tool
+
+RESULT: Final = "result"
+_UNREADABLE_END: Final = """
+    SELECT raw FROM unreadable_frames WHERE tool_call_id = ? AND number = ? AND frame_type = 'finished'
+    ORDER BY id LIMIT 1
+"""
 
 
 class ActionBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -177,23 +184,43 @@ async def output(call: Call) -> Answer | Sending:
     """What is stored of one stream from `offset` on, up to the next gap."""
     query: OutputQuery = call.query
     found = await scope.tool_call(call, call.path["tool_call_id"])
-    attempts = found.call.attempts
-    if query.attempt is None:
-        written = [a for a in attempts if query.stream in a.streams]
-        attempt = (written or attempts or (None,))[-1]
-    else:
-        attempt = found.call.attempt(query.attempt)
-    if attempt is None:
-        raise Fault("resource.not_found")
+    attempt = _attempt(found.call, query)
     stream = attempt.streams.get(query.stream)
-    end = 0
-    if stream is not None:
-        end = next((last for first, last in stream.covered if first <= query.offset < last), 0)
+    name = f"{found.call.id}-{attempt.number}-{query.stream}.bin"
+    if query.stream == RESULT and (stream is None or not stream.stored):
+        whole = _inline_result(call, attempt)
+        return Bytes(_part(whole, query), name)
+    covered = () if stream is None else stream.covered
+    end = next((last for first, last in covered if first <= query.offset < last), query.offset)
     if query.limit is not None:
         end = min(end, query.offset + query.limit)
-    key = (found.call.id, attempt.number, query.stream)
-    name = f"{found.call.id}-{attempt.number}-{query.stream}.bin"
-    return RawBytes(call.services.output, key, query.offset, max(end, query.offset), name)
+    return RawBytes(call.services.output, (found.call.id, attempt.number, query.stream), query.offset, end, name=name)
+
+
+def _attempt(step: ToolCall, query: OutputQuery) -> Attempt:
+    """The attempt that was asked for; by default the newest that wrote to the stream, else the newest."""
+    if query.attempt is not None:
+        asked = step.attempt(query.attempt)
+    else:
+        wrote = [a for a in step.attempts if query.stream in a.streams]
+        asked = next(reversed(wrote or step.attempts), None)
+    if asked is None:
+        raise Fault("resource.not_found")
+    return asked
+
+
+def _inline_result(call: Call, attempt: Attempt) -> bytes:
+    """A result that came with the end of the command; of an end that could not be read, the bytes it came in."""
+    finished = attempt.finished
+    if finished is not None and finished.has_result:
+        return msgspec.json.encode(finished.result)
+    rows = call.services.query(_UNREADABLE_END, (attempt.tool_call_id, attempt.number))
+    return bytes(rows[0][0]) if rows else b""
+
+
+def _part(whole: bytes, query: OutputQuery) -> bytes:
+    end = len(whole) if query.limit is None else query.offset + query.limit
+    return whole[query.offset : end]
 
 
 ROUTES: Final = (

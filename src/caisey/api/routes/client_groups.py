@@ -14,14 +14,12 @@ from caisey.api.call import Answer, Call, Route
 from caisey.api.documents import ClientGroupShown, EffectiveField
 from caisey.api.fields import Id, Name, Tag
 from caisey.api.pages import Page, PageQuery, page_in_memory
-from caisey.api.problem import shape_fault
 from caisey.api.times import at
 from caisey.control.access import Role
 from caisey.control.directory import client_groups, endpoints, policies
 from caisey.control.directory.records import ClientGroup
 from caisey.control.directory.store import Draft
 from caisey.core.policy import FIELDS, PolicyFields
-from caisey.protocol.frames import ShapeFault
 
 
 class ClientGroupBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,6 +32,12 @@ class EffectiveQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which endpoint's."""
 
     endpoint: Id
+
+
+class TagQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which environment tag's."""
+
+    tag: Tag
 
 
 async def list_groups(call: Call) -> Answer:
@@ -69,11 +73,11 @@ def put_group_policy(call: Call, draft: Draft) -> Answer:
 
 
 async def read_tag_policy(call: Call) -> Answer:
-    return Answer(policies.read(call.services.directory, call.principal.organization_id, "tag", _tag(call)))
+    return Answer(policies.read(call.services.directory, call.principal.organization_id, "tag", call.query.tag))
 
 
 def put_tag_policy(call: Call, draft: Draft) -> Answer:
-    return Answer(policies.put(call.services.directory, draft, "tag", _tag(call), call.body))
+    return Answer(policies.put(call.services.directory, draft, "tag", call.query.tag, call.body))
 
 
 async def read_endpoint_policy(call: Call) -> Answer:
@@ -91,15 +95,6 @@ async def effective(call: Call) -> Answer:
     endpoint = endpoints.find(call.services.directory, call.principal, call.query.endpoint)
     policy, origins = call.services.directory.policy_with_origins(endpoint.endpoint_id)
     return Answer({name: EffectiveField(value=getattr(policy, name), origin=origins[name]) for name in FIELDS})
-
-
-def _tag(call: Call) -> str:
-    """A tag as it can stand on an endpoint. Raises `request.invalid_shape`."""
-    try:
-        return msgspec.convert(call.path["tag"], Tag)
-    except msgspec.ValidationError:
-        fault = ShapeFault(pointer="/tag", expected="a tag: 1 to 64 characters without spaces", found="another string")
-        raise shape_fault("request.invalid_shape", [fault]) from None
 
 
 def _order(group: ClientGroup) -> tuple[str, str]:
@@ -176,18 +171,20 @@ ROUTES: Final = (
     ),
     Route(
         method="GET",
-        path="/tags/{tag}/policy",
+        path="/policies/tag",
         role=Role.VIEWER,
         summary="What an environment tag sets",
         read=read_tag_policy,
+        query=TagQuery,
         answers=PolicyFields,
     ),
     Route(
         method="PUT",
-        path="/tags/{tag}/policy",
+        path="/policies/tag",
         role=Role.ADMIN,
         summary="Replace what an environment tag sets",
         change=put_tag_policy,
+        query=TagQuery,
         body=PolicyFields,
         whole_organization=True,
         answers=PolicyFields,
