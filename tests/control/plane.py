@@ -114,7 +114,7 @@ class Plane:
         self.hub.also(lambda _: self._news())
         await self.hub.load()
         self.sweeper = Sweeper(self.sessions, self.steady, self.hub.paused)
-        self.sweeper.start(self.hub.grace_until_ms())
+        self.sweeper.start(self.steady.now_ms())
         if ORGANIZATION not in self.directory.organizations:
             await self._found()
         self._tasks = [asyncio.create_task(self.hub.run()), asyncio.create_task(self.sweeper.run())]
@@ -137,6 +137,7 @@ class Plane:
         self.socket = RuntimeSocket(self.hub, secrets.token_bytes)
         self.poll = RuntimePoll(self.hub, secrets.token_bytes, self.steady.monotonic_ms)
         listener = socket.create_server(("127.0.0.1", self.port))
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as uvloop does; connections inherit it
         self.port = listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         config = uvicorn.Config(

@@ -313,6 +313,7 @@ def test_what_is_settled_is_in_the_welcome(plane: Plane, runtime: Runtime) -> No
     (call,) = plane.prompt(plane.session(runtime.endpoint_id))
     plane.ended(call)
     runtime.saw("confirm", where=lambda seen: seen.about(call) and seen.frame["settled"])
+    runtime.heartbeats_pass(1)
     record = runtime.journal.record((call, 1))
     assert record is not None
     record.settled = False

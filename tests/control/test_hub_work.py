@@ -286,6 +286,7 @@ def test_input_is_sent_again_until_it_is_accepted(plane: Plane, runtime: Runtime
     plane.act(call, "input", data="yes\n", sensitive=sensitive)
     first = runtime.saw("input").frame
     assert (first["sequence"], first["data"], first["sensitive"]) == (1, encode(b"yes\n"), sensitive)
+    runtime.heartbeats_pass(1)  # its answer was held back
     runtime.manners.outgoing = lambda frame: (frame,)
     since = runtime.recording.mark()
     runtime.drop_links()

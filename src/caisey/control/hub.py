@@ -128,10 +128,6 @@ class Hub:
         if paused_ms > 0:
             self.traffic.liveness.forgive()
 
-    def grace_until_ms(self) -> int:
-        """No deadline at all is judged before this; views say it for each endpoint."""
-        return self._views.first_grace_ends_ms()
-
     def close(self, code: int = 1012, reason: str = "the control plane restarts") -> None:
         """Close every bridge; what is marked is written."""
         for runtime_id in list(self.fleet.runtimes):

@@ -13,7 +13,6 @@ from caisey.control.clock import Times
 from caisey.control.connections import BRIDGES, Fleet, LiveEndpoint
 from caisey.control.journals import Journals
 from caisey.core.liveness import grace_ms, health_of
-from caisey.core.policy import Policy, effective
 from caisey.core.states import Health
 from caisey.core.view import Change, EndpointView, RuntimeView
 
@@ -193,15 +192,6 @@ class Views:
     def grace_until_ms(self, endpoint_id: str) -> int:
         """No deadline of the endpoint is judged before this."""
         return self._grace_from_ms + grace_ms(self._directory.policy_of(endpoint_id))
-
-    def first_grace_ends_ms(self) -> int:
-        """When the shortest grace that any policy could give has passed."""
-        policies = [effective([("", fields)])[0] for fields in self._directory.policies.values()]
-        shortest = Policy(
-            heartbeat_interval_s=min((p.heartbeat_interval_s for p in policies), default=Policy().heartbeat_interval_s),
-            ack_window_s=min((p.ack_window_s for p in policies), default=Policy().ack_window_s),
-        )
-        return self._grace_from_ms + grace_ms(shortest)
 
     def in_grace(self, endpoint_id: str) -> bool:
         """Whether everybody there still has the time to come back."""
