@@ -257,7 +257,7 @@ async def test_a_head_is_signed_once_for_what_it_covers(open_log: Opener) -> Non
         assert heads == [(ONE, 1, 2), (TWO, 1, 2), (TWO, 2, 4)]
 
 
-names = st.text("abcdefghijklmnopqrstuvwxyz_0123456789", min_size=1, max_size=6)
+names = st.from_regex(r"[a-z][a-z_]{0,5}", fullmatch=True)
 json_values = st.recursive(
     st.none()
     | st.booleans()

@@ -3,7 +3,7 @@
 Owns the digest of one event, the signed head, and offline verification (API.md, "Event"; RECOVERY.md §9, invariant 9).
 Never draws a salt, reads a clock or holds a key: they are arguments.
 
-    field digest = SHA-256(salt ‖ canonical name ‖ canonical value)             one per top-level field of the payload
+    field digest = SHA-256(salt ‖ name ‖ canonical value)                       one per top-level field of the payload
     digest       = SHA-256(previous ‖ canonical header ‖ sorted field digests)   all digests as their 32 bytes
 
 Each part ends where it says it ends (fixed length, or one JSON value), so no two events are digested as the same bytes.
@@ -31,6 +31,9 @@ DIGEST_BYTES: Final = 32
 SALT_BYTES: Final = 16
 GENESIS: Final = bytes(DIGEST_BYTES)
 """What the first event of an organization names as its previous digest."""
+
+FIELD_NAME: Final = re.compile("[a-z][a-z_]{0,63}")
+"""The spelling of a payload's top-level names."""
 
 HEADER_FIELDS: Final = ("sequence", "at", "organization_id", "session_id", "type", "actor", "reason")
 EVENT_FIELDS: Final = frozenset({*HEADER_FIELDS, "payload", "salts", "previous", "digest"})
@@ -89,8 +92,15 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def field_digest(salt: bytes, name: str, value: bytes) -> bytes:
-    """Digest one field; `value` is its canonical form. The name is quoted: bare, `a1` + `2` would be `a` + `12`."""
-    return sha256(salt + canonical(name) + value).digest()
+    """Digest one field; `value` is its canonical form. Raises `ValueError` for a name that `FIELD_NAME` does not fit."""
+    return sha256(salt + field_name(name) + value).digest()
+
+
+def field_name(name: str) -> bytes:
+    """The name as it is digested. Without digits and quotes, a name and a value cannot be divided in another way."""
+    if FIELD_NAME.fullmatch(name) is None:
+        raise ValueError("the names of a payload are lowercase words joined by underscores")
+    return name.encode()
 
 
 def event_digest(previous: bytes, header: bytes, fields: Iterable[bytes]) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from caisey.core.audit import GENESIS, SALT_BYTES, event_digest
+from caisey.core.audit import GENESIS, SALT_BYTES, event_digest, field_name
 from caisey.core.canonical import canonical, encode_plain
 from caisey.core.spoken import rfc3339
 from caisey.storage.contract import Entry
@@ -59,7 +59,7 @@ def seal(entries: Sequence[Entry], tips: dict[str, Tip], position: int) -> list[
     """Rows of `events` for these entries, in order; moves `tips` on. `position` is the first that is free.
 
     Raises `ValueError` (lone surrogates: `UnicodeEncodeError`, which is one) for a payload that has no canonical form,
-    or whose names are not ASCII; `tips` is then of no use any more.
+    or whose names `audit.field_name` refuses; `tips` is then of no use any more.
     """
     salts = os.urandom(SALT_BYTES * sum(len(entry.payload) for entry in entries))
     rows: list[Row] = []
@@ -117,16 +117,15 @@ def _seal_payload(payload: dict[str, Any], salts: bytes) -> tuple[str, list[byte
         # Most values are one string or nothing; they need no walk.
         kind = type(value)
         spelled = encode_plain(value) if kind is str or kind is bool or value is None else canonical(value)
-        quoted = _quoted(name)
-        digests.append(sha256(salts[at : at + SALT_BYTES] + quoted + spelled).digest())
+        bare, quoted = _named(name)
+        digests.append(sha256(salts[at : at + SALT_BYTES] + bare + spelled).digest())
         parts.append(quoted + b":" + spelled)
         at += SALT_BYTES
     return f"{{{b','.join(parts).decode()}}}", digests
 
 
 @lru_cache(maxsize=4096)
-def _quoted(name: str) -> bytes:
-    """The name as JSON. ASCII, so that the order of names is the same wherever they are sorted."""
-    if not name.isascii():
-        raise ValueError("the names of a payload are ASCII")
-    return encode_plain(name)
+def _named(name: str) -> tuple[bytes, bytes]:
+    """The name as it is digested, and as JSON."""
+    bare = field_name(name)
+    return bare, encode_plain(name)
