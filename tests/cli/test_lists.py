@@ -253,7 +253,7 @@ def test_policy_of_each_level(full: Stub, caisey: Cli) -> None:
 def test_closing_a_session_with_open_work_names_it(full: Stub, caisey: Cli) -> None:
     full.fail(
         "POST", "/sessions/ses_9/close",
-        answer=problem(409, "session.open_work", "The session has open work", open=[{"id": "tcl_5", "label": "Running"}]),
+        answer=problem(409, "session.open_work", "Open work", open=[{"id": "tcl_5", "label": "Running"}]),
     )  # fmt: skip
     done = caisey("sessions", "close", "ses_9", "--outcome", "done")
     assert done.code == 1

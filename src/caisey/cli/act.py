@@ -94,7 +94,7 @@ def act(
         str | None, typer.Option("--idempotency-key", metavar="KEY", help="The same key acts once in 24 h.")
     ] = None,
 ) -> None:
-    """Decide what happens to a step: send it again, continue, stop it, answer it, ask for help.
+    """Decide: send again, continue, stop, answer, ask for help.
 
     caisey act pmt_… resume --step 3
 

@@ -203,6 +203,11 @@ class ListGroup(Group):
         return super().parse_args(ctx, args)
 
 
+def shared_names() -> tuple[Any, ...]:
+    """The parameters that commands share, for the reference page."""
+    return (*_options(_output_options), *_options(_api_options))
+
+
 def show_fault(fault: CliFault, terminal: Terminal) -> None:
     """A fault on stderr, and as a document on stdout where a machine reads."""
     terminal.clear_status()

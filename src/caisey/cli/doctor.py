@@ -60,7 +60,10 @@ def doctor(
     ] = None,
     listen: Annotated[str | None, typer.Option("--listen", metavar="HOST:PORT", help="Could it listen there?")] = None,
 ) -> None:
-    """Check this machine and the way to the control plane; say what to do about what is wrong."""
+    """Check this machine and the way to the control plane.
+
+    It says what to do about what is wrong, and ends with 1 if something is.
+    """
     run = begin(ctx)
     home = default_directory(os.environ)
     data = data_dir or home / "control-plane"

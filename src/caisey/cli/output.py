@@ -28,9 +28,9 @@ def output(
     raw: Annotated[bool, typer.Option("--raw", help="Write the bytes as they are, also to a terminal.")] = False,
     file: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write them there.")] = None,
 ) -> None:
-    """The bytes of a step as they came, up to the next gap.
+    """The bytes of a step as they came.
 
-    A file gets them exactly; a terminal and a pipe get them made visible, unless --raw.
+    They go up to the next gap; --offset goes on behind it. A file gets them exactly; a terminal and a pipe get them made visible, unless --raw.
     """
     from caisey.cli import subject
 

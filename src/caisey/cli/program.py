@@ -28,11 +28,11 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
     "Ask, follow, decide": {
         "prompt": Entry("prompt", "Ask something of a computer and follow it to its end."),
         "attention": Entry("attention", "What waits for a person, most urgent first."),
-        "story": Entry("story", "Why a request stands where it stands: what is known, and what comes next."),
+        "story": Entry("story", "Why a request stands where it stands."),
         "awareness": Entry("awareness", "What already ran, before something is sent again."),
         "act": Entry("act", "Decide: send again, continue, stop, answer, ask for help."),
         "output": Entry("output", "The bytes of a step as they came."),
-        "sessions": Entry("sessions", "Sessions: list, show, open, follow, close."),
+        "sessions": Entry("sessions", "Sessions: the conversations on computers."),
         "transcript": Entry("transcript", "A session from its first line to its last."),
     },
     "Computers and tools": {
@@ -43,13 +43,13 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "organizations": Entry("organizations", "Organizations, on the control plane's own machine."),
         "tokens": Entry("tokens", "API tokens."),
         "members": Entry("members", "Who belongs to the organization, in which role."),
-        "groups": Entry("groups", "Client groups."),
+        "groups": Entry("groups", "Client groups: one for each customer or environment."),
         "policy": Entry("policy", "What happens by itself, and when a person is asked."),
     },
     "Reports and proof": {
         "shapes": Entry("shapes", "Malformed calls, results and frames, counted by shape."),
-        "recovery": Entry("recovery", "Stalls by what happened, and how many recovered without a person."),
-        "audit": Entry("audit", "The audit log: read, export, verify offline."),
+        "recovery": Entry("recovery", "Stalls by what happened, and how they recovered."),
+        "audit": Entry("audit", "The audit log: read it, export it, verify an export offline."),
     },
     "This machine": {
         "up": Entry("up", "Start a control plane and a runtime on this machine."),

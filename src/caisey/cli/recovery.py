@@ -24,7 +24,10 @@ def recovery(
     ] = None,
     most: Most = 50,
 ) -> None:
-    """Stalls by what happened, seconds until known, and how many recovered without a person."""
+    """Stalls by what happened, and how they recovered.
+
+    With the time until each was known, and how many recovered without a person.
+    """
     run = begin(ctx)
     query = {"from": moment(since), "to": moment(until), "group_by": group_by}
     items = list(run.api.items("/reports/recovery", most=most, **query))

@@ -36,9 +36,9 @@ def serve(
     log_format: Annotated[str | None, typer.Option("--log-format", help="auto, json or text.")] = None,
     config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="A settings file.")] = None,
 ) -> None:
-    """Run the control plane in the foreground. It logs to stderr; SIGTERM or Ctrl-C ends it.
+    """Run the control plane in the foreground.
 
-    Settings come from a file (--config, CAISEY_CONFIG, or caisey.toml in the data directory), from the environment
+    It logs to stderr; SIGTERM or Ctrl-C ends it. Settings come from a file (--config, CAISEY_CONFIG, or caisey.toml in the data directory), from the environment
     (CAISEY_DATA_DIR, CAISEY_LISTEN, …) and from flags, each before the one named earlier.
     """
     from caisey.settings import ServerSettings, SettingsError, load

@@ -32,7 +32,10 @@ def shapes(
     ] = None,
     most: Most = 50,
 ) -> None:
-    """Malformed calls, results and frames, counted by shape, with the likelier cause."""
+    """Malformed calls, results and frames, counted by shape.
+
+    Each with the likelier cause: the tool's definition, or one computer.
+    """
     run = begin(ctx)
     query = {"from": moment(since), "to": moment(until), "group_by": group_by}
     items = list(run.api.items("/reports/shapes", most=most, **query))

@@ -51,9 +51,9 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="Go on in the background.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="End the one in the background.")] = False,
 ) -> None:
-    """Start a control plane and a runtime on this machine, and print one command that works.
+    """Start a control plane and a runtime on this machine.
 
-    The API token goes to a file of its own (0600) and into the CLI's profile `local`, so that the other commands just
+    It prints one command that works. The API token goes to a file of its own (0600) and into the CLI's profile `local`, so that the other commands just
     work. Ctrl-C ends both.
     """
     run = begin(ctx)
