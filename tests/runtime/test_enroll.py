@@ -20,7 +20,7 @@ from caisey.runtime.assembly import status
 from caisey.runtime.enroll import EnrollmentError, enroll
 from caisey.runtime.state import StateDirectory, StateError
 
-KEY = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32).public_key().public_bytes_raw()
 TOKEN = make_token(b"s" * 24, KEY)
 
 
@@ -76,7 +76,7 @@ def test_who_we_are_is_kept_privately(tmp_path: Path) -> None:
 
 
 def test_another_control_plane_than_the_tokens_is_refused(tmp_path: Path) -> None:
-    with enrolling(key=b"k" * 32) as (url, _), pytest.raises(EnrollmentError) as refused:
+    with enrolling(key=b"o" * 32) as (url, _), pytest.raises(EnrollmentError) as refused:
         enroll(url, TOKEN, tmp_path / "state")
     assert refused.value.code == "enrollment.wrong_control_plane"
     assert StateDirectory(tmp_path / "state").enrolled() is None
