@@ -111,7 +111,7 @@ class Api:
         return answer
 
     def get(self, path: str, **params: Any) -> Any:
-        return self._good("GET", path, params=params)
+        return self._good("GET", path, params=params or None)
 
     def post(self, path: str, body: Any = None, **more: Any) -> Any:
         return self._good("POST", path, body, **more)
@@ -152,9 +152,7 @@ class Api:
         return dict(answer.json())
 
     def try_to_enroll(self, token: str, **changes: Any) -> httpx.Response:
-        return httpx.post(
-            f"{self.url}/runtime/v1/enroll", json=computer(token, **changes), trust_env=False, verify=TLS
-        )
+        return httpx.post(f"{self.url}/runtime/v1/enroll", json=computer(token, **changes), trust_env=False, verify=TLS)
 
     def endpoint(self, group: str | None = None, hostname: str = "ACCT-07") -> str:
         token = self.enrollment_token("client_group", client_group_id=group) if group else None

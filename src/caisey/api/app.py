@@ -6,12 +6,13 @@ OpenAPI are not used. Further handlers (the runtimes' entrances, the console) ar
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
-from litestar import Litestar, Request
+from litestar import Litestar, Request, Response
 from litestar.config.app import AppConfig
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
@@ -24,6 +25,11 @@ from caisey.api.services import Services
 from caisey.api.serving import handler_of
 from caisey.api.table import ROUTES
 from caisey.core.errors import Fault
+
+METHOD_NOT_ALLOWED: Final = 405
+_PATTERNS: Final = [
+    (re.compile(PREFIX + re.sub(r"\{\w+\}", "[^/]+", route.path)), str(route.method)) for route in ROUTES
+]
 
 UNKNOWN: Final = "none"
 """The route of a request that fits no route."""
@@ -51,7 +57,7 @@ def build(
             ],
             exception_handlers={
                 Fault: problem.on_fault,
-                HTTPException: problem.on_framework_exception,
+                HTTPException: _on_framework_exception,
                 Exception: problem.on_defect,
             },
             openapi_config=None,
@@ -62,6 +68,18 @@ def build(
         )
     )
     return Measured(app, services)
+
+
+def _on_framework_exception(request: Request[Any, Any, Any], error: Any) -> Response[bytes]:
+    response = problem.on_framework_exception(request, error)
+    if response.status_code == METHOD_NOT_ALLOWED:
+        response.headers["allow"] = ", ".join(_methods_at(request.url.path))
+    return response
+
+
+def _methods_at(path: str) -> list[str]:
+    found = {method for pattern, method in _PATTERNS if pattern.fullmatch(path)}
+    return sorted(found) or ["POST" if path == enroll.PATH else "GET"]
 
 
 def _openapi_handler() -> HTTPRouteHandler:

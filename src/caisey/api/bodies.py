@@ -7,16 +7,18 @@ a body that fits costs one msgspec decoding; one that does not is checked again 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_type_hints
 
 import msgspec
 from litestar import Request
+from msgspec import inspect
 
 from caisey.api.problem import shape_fault
 from caisey.core.errors import Fault
 from caisey.protocol import limits
 from caisey.protocol.frames import ShapeFault
-from caisey.protocol.outline import type_word
+from caisey.protocol.mismatch import type_of
+from caisey.protocol.outline import ABSENT, type_word
 from caisey.protocol.shapes import Checker
 from caisey.protocol.strict_json import NotJsonError, depth_exceeds, is_utf8, keys_written, parse, survey
 
@@ -122,6 +124,8 @@ def query(request: Request[Any, Any, Any], kind: type[S]) -> S:
         elif given:
             values[name] = given[0]
             faults += _query_fault(kind, field, name, given[0])
+        elif name in _required(kind):
+            faults.append(ShapeFault(pointer=f"/{name}", expected=_words(kind, name), found=ABSENT))
     if faults:
         raise shape_fault("request.invalid_query", faults)
     try:
@@ -142,9 +146,14 @@ def _query_fault(kind: type[msgspec.Struct], field: str, name: str, text: str) -
 
 
 @cache
-def _annotations(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    from typing import get_type_hints
+def _required(kind: type[msgspec.Struct]) -> frozenset[str]:
+    described = type_of(kind)
+    fields = described.fields if isinstance(described, inspect.StructType) else ()
+    return frozenset(field.encode_name for field in fields if field.required)
 
+
+@cache
+def _annotations(kind: type[msgspec.Struct]) -> dict[str, Any]:
     return get_type_hints(kind, include_extras=True)
 
 

@@ -79,11 +79,7 @@ def on_framework_exception(_: Request[Any, Any, Any], error: Any) -> Response[by
     code = _CODE_OF_STATUS.get(error.status_code)
     if code is None:
         code = "server.internal" if error.status_code >= 500 else "request.invalid_header"
-    response = response_of(Fault(code))
-    allow = (error.headers or {}).get("Allow")
-    if allow is not None:
-        response.headers["allow"] = allow
-    return response
+    return response_of(Fault(code))
 
 
 def on_defect(request: Request[Any, Any, Any], error: Any) -> Response[bytes]:

@@ -25,7 +25,7 @@ from caisey.control.directory import endpoints, facts, runtimes
 from caisey.control.directory.records import Endpoint, Runtime
 from caisey.control.directory.store import Draft
 from caisey.core.errors import Fault
-from caisey.core.liveness import sendable
+from caisey.core.liveness import health_of, sendable
 from caisey.core.states import AttemptState, Health
 from caisey.core.view import EndpointView, RuntimeView
 
@@ -34,6 +34,10 @@ _WITH_TICKET: Final = """
     SELECT DISTINCT endpoint_id FROM sessions
     WHERE organization_id = ?1 AND (?2 IS NULL OR client_group_id IN (SELECT value FROM json_each(?2)))
         AND instr(lower(ticket), lower(?3)) > 0
+"""
+_OPEN_SESSIONS: Final = """
+    SELECT endpoint_id, count(*) FROM sessions
+    WHERE state = 'open' AND endpoint_id IN (SELECT value FROM json_each(?)) GROUP BY endpoint_id
 """
 _TEXT_FACTS: Final = ("signed_in_users", "addresses", "serial", "hostname")
 
@@ -92,14 +96,12 @@ async def list_endpoints(call: Call) -> Answer:
             found.append(endpoint)
             if len(found) > query.limit:
                 break
-    counts = await _counts(call, found)
+    counts = _counts(call, found)
     return Answer(page_of(found, query.limit, _order, lambda endpoint: _shown(call, endpoint, counts)))
 
 
 async def show_endpoint(call: Call) -> Answer:
-    return Answer(
-        await _present(call, endpoints.find(call.services.directory, call.principal, call.path["endpoint_id"]))
-    )
+    return Answer(_present(call, endpoints.find(call.services.directory, call.principal, call.path["endpoint_id"])))
 
 
 async def _matching(call: Call, query: EndpointsQuery) -> list[Endpoint]:
@@ -145,36 +147,30 @@ class Counts(msgspec.Struct, frozen=True):
     held: dict[str, int]
 
 
-async def _counts(call: Call, shown: list[Endpoint]) -> Counts:
+def _counts(call: Call, shown: list[Endpoint]) -> Counts:
     listed = [endpoint.endpoint_id for endpoint in shown]
-    rows = call.services.query(
-        "SELECT endpoint_id, count(*) FROM sessions WHERE state = 'open'"
-        " AND endpoint_id IN (SELECT value FROM json_each(?)) GROUP BY endpoint_id",
-        (msgspec.json.encode(listed).decode(),),
-    )
-    held = {endpoint_id: await _held(call, endpoint_id) for endpoint_id in listed}
+    rows = call.services.query(_OPEN_SESSIONS, (msgspec.json.encode(listed).decode(),))
+    held = {endpoint_id: _held(call, endpoint_id) for endpoint_id in listed}
     return Counts({str(row[0]): int(row[1]) for row in rows}, held)
 
 
-async def _held(call: Call, endpoint_id: str) -> int:
-    held = 0
-    for session_id in call.services.sessions.sessions_with_open_work(endpoint_id):
-        session = await call.services.sessions.read(session_id)
-        calls = session.live_calls() if session is not None else []
-        held += sum(a.state is AttemptState.HELD for one in calls for a in one.open_attempts)
-    return held
+def _held(call: Call, endpoint_id: str) -> int:
+    """How many tries are kept back there: as decided, a moment before it is durable."""
+    sessions = call.services.sessions
+    found = [sessions.peek(session_id) for session_id in sessions.sessions_with_open_work(endpoint_id)]
+    calls = [one for session in found if session is not None for one in session.live_calls()]
+    return sum(a.state is AttemptState.HELD for one in calls for a in one.open_attempts)
 
 
-async def _present(call: Call, endpoint: Endpoint) -> EndpointShown:
-    return _shown(call, endpoint, await _counts(call, [endpoint]))
+def _present(call: Call, endpoint: Endpoint) -> EndpointShown:
+    return _shown(call, endpoint, _counts(call, [endpoint]))
 
 
 def _shown(call: Call, endpoint: Endpoint, counts: Counts) -> EndpointShown:
     directory = call.services.directory
     now = call.services.clock.now_ms()
-    view = call.services.live.view_of(endpoint.endpoint_id)
+    view = _as_recorded(call.services.live.view_of(endpoint.endpoint_id), endpoint)
     removing = endpoint.removing_since_ms
-    health = Health.REMOVING if removing is not None else view.health
     group = directory.client_groups.get(endpoint.client_group_id or "")
     return EndpointShown(
         id=endpoint.endpoint_id,
@@ -183,7 +179,7 @@ def _shown(call: Call, endpoint: Endpoint, counts: Counts) -> EndpointShown:
         client_group_id=endpoint.client_group_id,
         client_group=None if group is None else group.name,
         tags=list(endpoint.tags),
-        health=health.value,
+        health=view.health.value,
         health_since=at(view.since_ms or None),
         sendable=_sendable(view, now),
         runtimes=_runtimes(call, endpoint, view),
@@ -197,6 +193,15 @@ def _shown(call: Call, endpoint: Endpoint, counts: Counts) -> EndpointShown:
         else RemovingShown(since=at(removing), gone_at=at(removing + endpoints.REMOVAL_MS)),
         created_at=at(endpoint.created_at_ms),
     )
+
+
+def _as_recorded(view: EndpointView, endpoint: Endpoint) -> EndpointView:
+    """The view follows the directory only once a change is committed; the answer to that change is made before."""
+    removing = endpoint.removing_since_ms is not None
+    if removing == (view.health is Health.REMOVING):
+        return view
+    ever_seen = any(runtime.incarnation for runtime in view.runtimes)
+    return msgspec.structs.replace(view, health=health_of(view.runtimes, ever_seen=ever_seen, removing=removing))
 
 
 def _sendable(view: EndpointView, now_ms: int) -> SendableShown:
@@ -258,12 +263,12 @@ def change_endpoint(call: Call, draft: Draft) -> Answer:
         name=body.name, tags=body.tags, client_group_id=body.client_group_id, removing=body.removing
     )
     changed = endpoints.change(call.services.directory, draft, call.principal, call.path["endpoint_id"], wanted)
-    return Answer(_brief(call, changed))
+    return Answer(_present(call, changed))
 
 
 def remove_endpoint(call: Call, draft: Draft) -> Answer:
     removed = endpoints.remove(call.services.directory, draft, call.principal, call.path["endpoint_id"])
-    return Answer(_brief(call, removed), 202)
+    return Answer(_present(call, removed), 202)
 
 
 def join(call: Call, draft: Draft) -> Answer:
@@ -275,7 +280,7 @@ def join(call: Call, draft: Draft) -> Answer:
     if call.services.sessions.sessions_with_open_work(body.other):
         raise Fault("endpoint.not_joinable", "The other one has open work; end or move it first.")
     _refuse_two_computers(call, endpoint_id, body.other)
-    return Answer(_brief(call, endpoints.join(directory, draft, call.principal, endpoint_id, body.other)))
+    return Answer(_present(call, endpoints.join(directory, draft, call.principal, endpoint_id, body.other)))
 
 
 def _refuse_two_computers(call: Call, *endpoint_ids: str) -> None:
@@ -292,7 +297,7 @@ def journal_reviewed(call: Call, draft: Draft) -> Answer:
         raise Fault("endpoint.nothing_to_review")
     draft.note("endpoint.journal_reviewed", reason=call.body.reason, endpoint_id=endpoint.endpoint_id)
     draft.statements.append(attention.clear_alarm(Alarm.JOURNAL_REGRESSED, endpoint.endpoint_id))
-    shown = msgspec.structs.replace(_brief(call, endpoint), review_needed=False)
+    shown = msgspec.structs.replace(_present(call, endpoint), review_needed=False)
     return Answer(shown, after=lambda: call.services.live.journal_reviewed(endpoint.endpoint_id))
 
 
@@ -314,14 +319,6 @@ def revoke_runtime(call: Call, draft: Draft) -> Answer:
         compromised=body.compromised,
     )
     return Answer(_runtime(record, _live(call, record)))
-
-
-def _brief(call: Call, endpoint: Endpoint) -> EndpointShown:
-    """As it is being changed; its open work is counted where it is asked for."""
-    sessions = call.services.query(
-        "SELECT count(*) FROM sessions WHERE state = 'open' AND endpoint_id = ?", (endpoint.endpoint_id,)
-    )
-    return _shown(call, endpoint, Counts({endpoint.endpoint_id: int(sessions[0][0])}, {}))
 
 
 def _live(call: Call, record: Runtime) -> RuntimeView | None:

@@ -251,6 +251,7 @@ ROUTES: Final = (
         again=again,
         body=PromptBody,
         body_as_document=True,
+        shape_code=FAULT,
         body_bytes=bodies.PROMPT_BYTES,
         status=202,
         answers=Anything,
