@@ -142,7 +142,7 @@ class Calm:
     def in_flight(self) -> tuple[Reference, ...]:
         return ()
 
-    async def accepting(self) -> bool:
+    def accepting(self) -> bool:
         return True
 
     def journal_sequence(self) -> int:

@@ -18,6 +18,9 @@ STDIN = "-"
 def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    if sys.platform == "win32" and given.act is not _install:
+        sys.stderr.write("platform.unsupported: the runtime does not run on Windows yet; see docs/limits.md\n")
+        return 1
     from caisey.runtime.state import StateError
 
     try:

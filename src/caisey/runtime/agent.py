@@ -316,9 +316,9 @@ class _Condition:
         keys = self._parts.attempts.in_flight(self._parts.incarnation.me.incarnation)
         return tuple(key.reference for key in keys)
 
-    async def accepting(self) -> bool:
-        writer = self._parts.writer
-        return await writer.probe() and not self._parts.executor.draining
+    def accepting(self) -> bool:
+        self._parts.writer.probe_soon()
+        return self._parts.writer.writable and not self._parts.executor.draining
 
     def journal_sequence(self) -> int:
         return self._parts.writer.sequence

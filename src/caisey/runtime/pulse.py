@@ -24,7 +24,7 @@ class Condition(Protocol):
     def in_flight(self) -> tuple[Reference, ...]:
         """Every attempt received or started, not ended, owned or adopted by this runtime."""
 
-    async def accepting(self) -> bool:
+    def accepting(self) -> bool:
         """Whether new work may come: not draining, and the journal can write."""
 
     def journal_sequence(self) -> int:
@@ -68,13 +68,12 @@ class Pulse:
         while True:
             if self._sequence - self._heard >= MISSED:
                 raise BridgeClosedError(None, f"{MISSED} heartbeats were not answered")
-            await self._beat()
+            self._beat()
             await self._wait()
 
-    async def _beat(self) -> None:
+    def _beat(self) -> None:
         self._sequence += 1
         asleep = self._asleep()
-        accepting = await self._condition.accepting()
         self._beat_ms = self._clock.monotonic_ms()
         beat = Heartbeat(
             sequence=self._sequence,
@@ -82,7 +81,7 @@ class Pulse:
             monotonic_ms=self._clock.monotonic_ms(),
             interval_ms=self._interval_ms,
             journal_sequence=self._condition.journal_sequence(),
-            accepting=accepting,
+            accepting=self._condition.accepting(),
             in_flight=self._condition.in_flight()[: limits.REFERENCES],
             load=self._condition.load(),
             slept_ms=max(0, asleep - self._slept_ms),

@@ -53,6 +53,7 @@ class JournalWriter:
         self._run = run
         self._waiting: list[_Operation] = []
         self._aside: list[Work] = []
+        self._probing = False
         self._flushing: asyncio.Task[None] | None = None
         self.journal_id = journal.journal_id
         self.sequence = journal.sequence()
@@ -79,12 +80,19 @@ class JournalWriter:
 
     async def probe(self) -> bool:
         """Try whether the journal can be written and the reserve can be held again."""
-
-        def whole() -> None:
-            self.writable = self._database.keep_reserve()
-
-        await self._run(whole)
+        await self._run(self._look_at_disk)
         return self.writable
+
+    def probe_soon(self) -> None:
+        """The same, for who cannot wait: a disk that hangs must not hold a heartbeat up."""
+        if not self._probing:
+            self._probing = True
+            self.aside(self._look_at_disk)
+
+    def _look_at_disk(self) -> None:
+        """In the journal's thread."""
+        self.writable = self._database.keep_reserve()
+        self._probing = False
 
     async def drain(self) -> None:
         """Wait until everything that was submitted is written."""
