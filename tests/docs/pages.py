@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from caisey.cli import reference as cli
 from caisey.tools import docs as tools
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 
 PAGES: Final[dict[str, Callable[[], str]]] = {
+    "cli.md": cli.page,
     "tools.md": tools.page,
 }

@@ -33,6 +33,7 @@ DISK_WRONG_BYTES = 200_000_000
 DISK_WARNING_BYTES = 2_000_000_000
 FSYNCS = 40
 FSYNC_SLOW_MS = 25.0
+FSYNC_TOO_FAST_MS = 0.02
 OPEN_FILES_LEAST = 4096
 SKEW_WARNING_S = 2.0
 SKEW_WRONG_S = 60.0
@@ -228,6 +229,9 @@ def _fsync(path: Path) -> Finding:
         return Finding("fsync", WRONG, str(error.strerror or error), "The directory cannot be written.")
     median = statistics.median(times)
     found = f"{median:.2f} ms each, slowest {max(times):.1f} ms (about {1000 / max(median, 0.001):.0f} a second)"
+    if median < FSYNC_TOO_FAST_MS:
+        do = "No disk is that fast: it is memory, or it does not wait. A power cut would lose what was promised."
+        return Finding("fsync", WARNING, found, do)
     if median > FSYNC_SLOW_MS:
         return Finding("fsync", WARNING, found, "Every accepted request waits for one: use a faster disk.")
     return Finding("fsync", WELL, found)

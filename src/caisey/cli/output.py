@@ -30,7 +30,8 @@ def output(
 ) -> None:
     """The bytes of a step as they came.
 
-    They go up to the next gap; --offset goes on behind it. A file gets them exactly; a terminal and a pipe get them made visible, unless --raw.
+    They go up to the next gap; --offset goes on behind it. A file gets them exactly; a terminal and a pipe get them
+    made visible, unless --raw.
     """
     from caisey.cli import subject
 

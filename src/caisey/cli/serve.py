@@ -38,8 +38,9 @@ def serve(
 ) -> None:
     """Run the control plane in the foreground.
 
-    It logs to stderr; SIGTERM or Ctrl-C ends it. Settings come from a file (--config, CAISEY_CONFIG, or caisey.toml in the data directory), from the environment
-    (CAISEY_DATA_DIR, CAISEY_LISTEN, …) and from flags, each before the one named earlier.
+    It logs to stderr; SIGTERM or Ctrl-C ends it. Settings come from a file (--config, CAISEY_CONFIG, or caisey.toml in
+    the data directory), from the environment (CAISEY_DATA_DIR, CAISEY_LISTEN, …) and from flags; what is named later
+    here goes before what is named earlier.
     """
     from caisey.settings import ServerSettings, SettingsError, load
 

@@ -53,8 +53,8 @@ def up(
 ) -> None:
     """Start a control plane and a runtime on this machine.
 
-    It prints one command that works. The API token goes to a file of its own (0600) and into the CLI's profile `local`, so that the other commands just
-    work. Ctrl-C ends both.
+    It prints one command that works. The API token goes to a file of its own (0600) and into the CLI's profile `local`,
+    so that the other commands just work. Ctrl-C ends both.
     """
     run = begin(ctx)
     home = Home((data_dir or default_directory(os.environ)).absolute())
