@@ -107,8 +107,7 @@ class Linux:
         if tree.cgroup is not None:
             if tree.shim == os.getpid():
                 leave_cgroup(tree.cgroup)
-            with contextlib.suppress(OSError), open(f"{tree.cgroup}/cgroup.kill", "w", encoding="ascii") as kill:
-                kill.write("1")
+            _write(f"{tree.cgroup}/cgroup.kill", "1")
         for pid in self.descendants(tree):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
@@ -168,12 +167,7 @@ def own_cgroup() -> str | None:
 
 
 def join_cgroup(path: str, pid: int) -> bool:
-    try:
-        with open(f"{path}/cgroup.procs", "w", encoding="ascii") as procs:
-            procs.write(str(pid))
-    except OSError:
-        return False
-    return True
+    return _write(f"{path}/cgroup.procs", str(pid))
 
 
 def remove_cgroup(path: str) -> None:
@@ -183,11 +177,34 @@ def remove_cgroup(path: str) -> None:
 
 
 def _text(path: str) -> str:
+    """A small file of the kernel. By descriptor: a text file object costs a fresh shim more than all it reads."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
+        fd = os.open(path, os.O_RDONLY)
     except OSError:
         return ""
+    try:
+        data = b""
+        while more := os.read(fd, 65536):
+            data += more
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
+    return data.decode("utf-8", "replace").strip()
+
+
+def _write(path: str, text: str) -> bool:
+    try:
+        fd = os.open(path, os.O_WRONLY)
+    except OSError:
+        return False
+    try:
+        os.write(fd, text.encode())
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 def _link(path: str) -> str | None:
