@@ -100,6 +100,11 @@ class Server:
         return self.log.read_text(errors="replace")[-size:] if self.log.exists() else ""
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         return self._process is not None
 

@@ -10,7 +10,6 @@ import pytest
 from tests.end_to_end import views
 from tests.end_to_end.client import Api, problem_of, shell
 from tests.end_to_end.fleet import POLICY, Desk, Fleet
-from tests.end_to_end.server import until
 from tests.foreign.work import Gate, Work, answers, by_command, runs_until, silent
 
 
@@ -91,10 +90,6 @@ def test_a_session_can_be_handed_over(desk: Desk) -> None:
     assert shown["owner"]
 
 
-def stalls(desk: Desk) -> list[dict[str, Any]]:
-    return [e for e in desk.api.events(desk.session_id) if "stall" in json.dumps([e["type"], e["payload"]]).lower()]
-
-
 @pytest.mark.parametrize(
     "progress",
     [{"waiting_for_input": True}, {"waiting_for_input": False, "cpu_ms": 10}],
@@ -114,8 +109,8 @@ def test_a_silent_command_gets_a_notice_and_goes_on(desk: Desk, progress: dict[s
         await work.finish()
 
     prompt = desk.api.wait_state(desk.ask(script=script), "started")
-    until(lambda: stalls(desk), within=10, what="the notice `stalled`")
-    assert views.last(desk.api.prompt(prompt["id"]))["state"] == "started"
+    prompt = desk.api.wait(prompt, lambda p: "stalled" in views.evidence_types(views.last(p)), what="the notice")
+    assert views.last(prompt)["state"] == "started"
     gate.open()
     desk.api.wait_verdict(prompt, ("answered", "yes"))
 

@@ -79,7 +79,7 @@ BAD_TEXT: dict[str, str | bytes] = {
     "an array": "[1,2]",
     "no type": '{"a":1}',
     "a key twice": '{"type":"progress","type":"progress","attempt":null}',
-    "a lone surrogate": '{"type":"problem","code":"\\ud800"}',
+    "a lone surrogate": '{"type":"leaving","reason":"\\ud800"}',
     "a huge integer": '{"type":"heartbeat","sequence":' + "9" * 40 + "}",
     "deep": '{"type":"heartbeat","load":' + '{"a":' * 80 + "1" + "}" * 80 + "}",
     "very deep": '{"type":"heartbeat","load":' + "[" * 50_000 + "]" * 50_000 + "}",

@@ -57,6 +57,8 @@ class Journal:
     journal_id: str = field(default_factory=lambda: fresh_id("jrn"))
     sequence: int = 0
     rows: dict[str, Row] = field(default_factory=dict)
+    starts: list[tuple[str, int, int]] = field(default_factory=list)
+    """(tool call, number, consent) of every command that was really let go: the truth, for tests to compare with."""
 
     def snapshot(self) -> Journal:
         return copy.deepcopy(self)
@@ -127,6 +129,7 @@ class Journal:
             raise RuntimeError(f"claim of {record.attempt} while {record.state}")
         record.state, record.sequence, record.process, record.alive = "started", self.write(), process, True
         self.rows[record.attempt[0]].consents.add(record.consent)
+        self.starts.append((*record.attempt, record.consent))
 
     def finish(self, record: Record, execution: Any) -> None:
         record.state, record.sequence, record.alive = "finished", self.write(), False

@@ -282,6 +282,16 @@ class Runtime:
         self.journal.lose_processes(self.incarnation)
         self.recording.add("note", "died", {})
 
+    async def crash_now(self, *, outlive: bool = False) -> None:
+        """For scripts: dies, and comes back at once as the next incarnation."""
+        await self.die_now(outlive=outlive)
+        self.begin_life()
+        await self._connect("websocket")
+
+    async def break_now(self) -> None:
+        """For scripts: the network breaks, the process lives on and connects again."""
+        await self._drop_links(stay_away=False)
+
     async def _drop_links(self, stay_away: bool) -> None:
         if stay_away:
             for keeper in self._keepers.values():
