@@ -174,3 +174,18 @@ def parent_of(pid: int) -> int:
 
 def state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@awaited
+async def test_a_dead_zygote_is_replaced(tmp_path: Path) -> None:
+    async with control_plane() as plane, endpoint(plane, tmp_path / "state") as made:
+        link = await made.connect()
+        await link.dispatch("tcl_1", command="read line")
+        shim = parent_of((await link.started("tcl_1")).pid)
+        os.kill(parent_of(shim), signal.SIGKILL)
+        for number in range(8):
+            await link.dispatch(f"after_{number}", command="echo said")
+        for number in range(8):
+            assert (await link.finished(f"after_{number}")).execution.exit_code == 0
+        await link.input("tcl_1", 1, b"\n")
+        assert (await link.finished("tcl_1")).execution.exit_code == 0

@@ -83,7 +83,9 @@ async def welcome_of(bridge: Bridge, handshake: RuntimeHandshake, hello: Hello) 
 
 
 def _reason(found: Rejected | Rejection | FrameFault) -> str:
-    return found.frame.code if isinstance(found, Rejected) else str(found.code)
+    if isinstance(found, Rejected):
+        return f"{found.frame.code}: {found.frame.hint}"
+    return str(found.code)
 
 
 def handshake_timeout() -> asyncio.Timeout:

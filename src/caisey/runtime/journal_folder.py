@@ -24,11 +24,9 @@ class JournalFolder:
         self.live = path / "live"
         for directory in (path, self.spool, self.live):
             make_private(directory)
-        self._file = path / "journal.db"
-        if self._file.exists():
-            check_private(self._file)
-        else:
-            self._file.touch(mode=0o600)  # SQLite gives its other files the rights of this one
+        (path / "journal.db").touch(mode=0o600, exist_ok=True)  # SQLite gives its other files the rights of this one
+        for file in path.glob("journal.db*"):
+            check_private(file)
 
     def open(self) -> Database:
         return Database(self.path, new_journal_id=f"jrn_{secrets.token_hex(JOURNAL_ID_BYTES)}")

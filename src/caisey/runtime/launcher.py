@@ -187,6 +187,7 @@ class ShimLauncher:
         self._control: socket.socket | None = None
         self._warm: list[asyncio.Task[Shim]] = []
         self._closed = False
+        self._starting = asyncio.Lock()
 
     async def open(self) -> None:
         """Start the zygote and fill the pool."""
@@ -209,6 +210,17 @@ class ShimLauncher:
             theirs.close()
         self._control = ours
 
+    async def _bury_zygote(self) -> None:
+        """It does not answer: end it for good, so that the next fork starts a new one."""
+        zygote, self._zygote = self._zygote, None
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if zygote is not None and zygote.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                zygote.kill()
+            await zygote.wait()
+
     async def close(self) -> None:
         self._closed = True
         for task in self._warm:
@@ -228,29 +240,44 @@ class ShimLauncher:
         return shim
 
     async def _take(self) -> Shim:
+        """A warm shim if one is fit; else a fresh one. What made the warm ones fail may be over by now."""
         while self._warm:
             task = self._warm.pop(0)
             self._fill()
-            shim = await task
-            if not shim.broken:
-                return shim
-            shim.abandon()
-        return await self._fork()
+            with contextlib.suppress(LaunchError):
+                shim = await task
+                if not shim.broken:
+                    return shim
+                shim.abandon()
+        try:
+            return await self._fork()
+        except LaunchError:
+            return await self._fork()  # the zygote was dead, and is a new one now
 
     def _fill(self) -> None:
         while len(self._warm) < WARM and not self._closed:
-            self._warm.append(asyncio.create_task(self._fork()))
+            task = asyncio.create_task(self._fork())
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # whoever takes it is told
+            self._warm.append(task)
+
+    async def _zygote_control(self) -> socket.socket:
+        async with self._starting:
+            if self._control is None or self._zygote is None or self._zygote.returncode is not None:
+                await self._start_zygote()
+            if self._control is None:
+                raise LaunchError("the launcher is closed")
+            return self._control
 
     async def _fork(self) -> Shim:
-        if self._control is None or (self._zygote is not None and self._zygote.returncode is not None):
-            await self._start_zygote()
+        control = await self._zygote_control()
         name = self._names()
         ours, theirs = socket.socketpair()
         birth = msgspec.json.encode({"directory": str(self._spool / name)})
         try:
-            socket.send_fds(self._control, [birth], [theirs.fileno()])  # type: ignore[arg-type]
+            socket.send_fds(control, [birth], [theirs.fileno()])
         except OSError as error:
             ours.close()
+            await self._bury_zygote()
             raise LaunchError(f"the zygote does not take orders: {error.strerror}") from error
         finally:
             theirs.close()

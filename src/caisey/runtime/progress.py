@@ -39,7 +39,8 @@ class ProgressWatch:
 
     def _look(self, entry: Entry) -> None:
         usage = self._census.usage(entry.record.shelter)
-        written: dict[StreamName, int] = {name: entry.written[name] for name in STREAMS if name in entry.written}
+        written: dict[StreamName, int] = {"stdout": 0, "stderr": 0}
+        written |= {name: entry.written[name] for name in STREAMS if name in entry.written}
         progress = Progress(
             attempt=entry.key.reference,
             cpu_ms=usage.cpu_ms,

@@ -60,7 +60,7 @@ class StateDirectory:
         if not self.path.is_dir():
             raise StateError("state.missing", f"There is no state directory at {self.path}. Enroll first.")
         check_private(self.path)
-        for path in (self._key, self._enrolled, self._start_number):
+        for path in (self._key, self._enrolled, self._start_number, self.lock):
             if path.exists():
                 check_private(path)
 

@@ -13,6 +13,8 @@ import time
 
 from caisey.runtime.platforms import Tree, Usage
 
+_ASKED = 64
+"""Processes of one tree that are asked what they wait for; a tree may have thousands, once a second."""
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _STATE, _SESSION, _STARTTIME = 0, 3, 19
 _UTIME, _CHILD_STIME = 11, 14
@@ -92,8 +94,8 @@ class Linux:
     def _waits_for_input(self, tree: Tree, pids: list[int]) -> bool | None:
         """True: one of them sleeps in a read of the command's own standard input. None: one may, it cannot be told."""
         stdin = _link(f"/proc/{tree.child}/fd/0")
-        doubtful = stdin is None or _READ is None
-        for pid in pids:
+        doubtful = stdin is None or _READ is None or len(pids) > _ASKED
+        for pid in pids[:_ASKED]:
             call = _text(f"/proc/{pid}/syscall").split()
             if not call:
                 doubtful = True
