@@ -378,21 +378,28 @@ def test_up_again_finds_what_is_there(up_home: tuple[Path, dict[str, str]]) -> N
     assert profiles.read(Path(env["HOME"]) / ".config/caisey/cli.toml").default == "local"
 
 
-def test_up_says_when_a_part_ends_by_itself(up_home: tuple[Path, dict[str, str]]) -> None:
+def test_up_starts_a_dead_runtime_again_and_gives_up_on_a_dead_control_plane(
+    up_home: tuple[Path, dict[str, str]],
+) -> None:
     path, env = up_home
     words = ["up", "--data-dir", str(path), "--listen", f"127.0.0.1:{free_port()}"]
     with program.with_pipes(words, env) as process:
         until(
             lambda: (path / "up.json").exists() and json.loads((path / "up.json").read_text()).get("ready"), "it is up"
         )
-        status = json.loads((path / "runtime.log").parent.joinpath("up.json").read_text())
-        assert status["pid"] == process.process.pid
         [runtime] = _children(process.process.pid, "caisey.runtime")
         os.kill(runtime, signal.SIGKILL)
+        [another] = until(
+            lambda: [pid for pid in _children(process.process.pid, "caisey.runtime") if pid != runtime], "again"
+        )
+        [control_plane] = _children(process.process.pid, "serve")
+        os.kill(control_plane, signal.SIGKILL)
         done = process.end()
     assert done.code == 1, done
-    assert "The runtime ended by itself" in done.err
+    assert "The runtime ended by itself (exit code -9). Starting it again." in done.err
+    assert "The control plane ended by itself with exit code -9" in done.err
     assert _free(path)
+    assert not Path(f"/proc/{another}").exists()
 
 
 def test_up_takes_its_children_along_when_it_is_killed(up_home: tuple[Path, dict[str, str]]) -> None:

@@ -44,6 +44,7 @@ class Child:
     def __init__(self, name: str, words: list[str], log: Path) -> None:
         self.name = name
         self.log = log
+        self._words = words
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             self._process = subprocess.Popen(  # noqa: S603  # words of our own
@@ -60,6 +61,10 @@ class Child:
     def exit_code(self) -> int | None:
         """None while it runs."""
         return self._process.poll()
+
+    def again(self) -> Child:
+        """The same program, started anew."""
+        return Child(self.name, self._words, self.log)
 
     def ended(self) -> CliFault:
         """What there is to say of a child that ended by itself."""

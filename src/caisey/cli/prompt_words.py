@@ -78,7 +78,7 @@ class Told:
     """What the person was told already, so that each thing is said once."""
 
     def __init__(self) -> None:
-        self._verdicts: dict[tuple[str, int], str] = {}
+        self._verdicts: dict[tuple[str, int], Document] = {}
         self._done: set[str] = set()
         self._begun: set[str] = set()
         self._phase: tuple[str, bool] | None = None
@@ -119,9 +119,10 @@ class Told:
             return
         key = (call["id"], attempt["number"])
         former = self._verdicts.get(key)
-        self._verdicts[key] = verdict["label"]
-        if former is not None and former != verdict["label"]:
-            yield "ask", f'New information. We showed "{former}". The computer now says: {verdict["label"]}.'
+        self._verdicts[key] = verdict
+        if former is not None and (former["kind"], former["ran"]) != (verdict["kind"], verdict["ran"]):
+            # Other words alone are none: a label also follows what happens around its try.
+            yield "ask", f'New information. We showed "{former["label"]}". The computer now says: {verdict["label"]}.'
         elif former is None and not is_last:
             # Another try followed, so this is no question to anybody.
             yield "wait", f"Try {attempt['number']}: {verdict['label']}. {verdict.get('summary') or ''}".rstrip()

@@ -34,6 +34,8 @@ app = single()
 DEFAULT_LISTEN = "127.0.0.1:8700"
 PROFILE = "local"
 ENDED_WITHIN_S = 60.0
+MINUTE_S = 60.0
+AGAIN_IN_A_MINUTE = 3
 
 Document = dict[str, Any]
 
@@ -177,10 +179,7 @@ def _foreground(run: Run, home: Home, listen: str | None) -> None:
                 return
         _show(run, home.say(ready=True))
         run.terminal.say("Ctrl-C ends both.")
-        while not wanted.wait(0.2):
-            for child in children:
-                if child.exit_code is not None:
-                    raise child.ended()
+        _watch(run, children, wanted)
     finally:
         home.say(ready=False, pid=None)
         if children:
@@ -189,6 +188,21 @@ def _foreground(run: Run, home: Home, listen: str | None) -> None:
             child.stop()
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+def _watch(run: Run, children: list[machine.Child], wanted: threading.Event) -> None:
+    """Until an end is wanted. A runtime that ended is started again, as a service manager would; nothing else is."""
+    again: list[float] = []
+    while not wanted.wait(0.2):
+        control_plane, runtime = children
+        if control_plane.exit_code is not None:
+            raise control_plane.ended()
+        if runtime.exit_code is not None:
+            again = [moment for moment in again if time.monotonic() - moment < MINUTE_S] + [time.monotonic()]
+            if len(again) > AGAIN_IN_A_MINUTE:
+                raise runtime.ended()
+            run.terminal.say(f"The runtime ended by itself (exit code {runtime.exit_code}). Starting it again.", "ask")
+            children[1] = runtime.again()
 
 
 def _started(run: Run, home: Home, listen: str | None, children: list[machine.Child]) -> Iterator[None]:
