@@ -49,8 +49,9 @@ def test_help_imports_neither_commands_nor_a_client(tmp_path: Path) -> None:
 
 
 def test_a_command_starts_without_what_it_does_not_need(tmp_path: Path) -> None:
-    imported = _imports(["prompt", "--help"], tmp_path)
-    assert not imported & {"httpx", "pydantic", "msgspec", "litestar", "caisey.cli.up", "caisey.wiring"}
+    for name in ("prompt", "act", "story", "endpoints", "sessions"):
+        imported = _imports([name, "--help"], tmp_path)
+        assert not imported & {"httpx", "pydantic", "msgspec", "litestar", "caisey.cli.up", "caisey.wiring"}, name
     imported = _imports(["endpoints", "list"], tmp_path)
     assert not imported & {"pydantic", "msgspec", "litestar", "caisey.wiring"}
 

@@ -238,10 +238,29 @@ def test_stderr_of_the_command_goes_to_stderr(stub: Stub, caisey: Cli) -> None:
     assert "no such file\n" in done.err
 
 
-def test_a_structured_answer_is_printed(stub: Stub, caisey: Cli) -> None:
-    stub.on_prompt = ends("answered", "yes", result={"name": "cups", "state": "running", "enabled": True})
+def test_a_structured_answer_has_stdout_for_itself(stub: Stub, caisey: Cli) -> None:
+    result = {"name": "cups", "state": "running", "enabled": True, "why": "\u202e"}
+
+    def script(stub: Stub, prompt: Json) -> None:
+        stub.started(prompt)
+        stub.output(prompt, b"cups runs\n")
+        stub.ended(prompt, "answered", "yes", result=result)
+
+    stub.on_prompt = script
     done = caisey("prompt", "ACCT-07", "--tool", "service", "--arg", "name=cups")
-    assert json.loads(done.out) == {"name": "cups", "state": "running", "enabled": True}
+    assert json.loads(done.out) == result
+    assert "\u202e" not in done.out
+    assert "cups runs\n" in done.err
+
+
+def test_a_large_structured_answer_comes_by_its_stream(stub: Stub, caisey: Cli) -> None:
+    def script(stub: Stub, prompt: Json) -> None:
+        stub.started(prompt)
+        stub.output(prompt, b'{"entries": []}', stream="result")
+        stub.ended(prompt, "answered", "yes")
+
+    stub.on_prompt = script
+    assert json.loads(caisey("prompt", "ACCT-07", "--tool", "event_log").out) == {"entries": []}
 
 
 def test_a_gap_is_said_where_it_is(stub: Stub, caisey: Cli) -> None:

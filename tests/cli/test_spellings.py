@@ -122,7 +122,7 @@ def test_how_long_ago() -> None:
     now_ms = int(now.timestamp() * 1000)
     assert spans.ago(stamp(now - timedelta(seconds=40)), now_ms) == "40 s ago"
     assert spans.ago(stamp(now + timedelta(minutes=5)), now_ms) == "in 5 min"
-    assert spans.ago(stamp(now), now_ms) == "now"
+    assert spans.ago(stamp(now), now_ms) == "just now"
     assert spans.ago(None, now_ms) == spans.ago("nonsense", now_ms) == ""
 
 

@@ -15,6 +15,8 @@ from typing import Any
 from caisey.cli.faults import UsageFault
 
 MOST_CALLS = 50
+SHELLS = frozenset({"shell", "powershell", "osascript"})
+"""The tools whose streams are all they answer."""
 _STEP_TOOL = re.compile(r"@([a-z][a-z0-9_]*)(?:\s+(.*))?", re.DOTALL)
 _BARE_POWERSHELL = re.compile(r"[A-Za-z0-9_./:\\=+-]+")
 

@@ -5,7 +5,6 @@ Owns the way from "accepted" to the exit code: the words at the start and at the
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from caisey.cli.command import Run
 from caisey.cli.faults import CliFault, Unreachable
 from caisey.cli.follow import GIVE_UP_S, Follower
 from caisey.cli.outputs import Outputs
+from caisey.cli.safe_text import VisibleStream
 
 Document = dict[str, Any]
 
@@ -132,8 +132,16 @@ class CliFaultWhileFollowing(Unreachable):
 
 
 def _print_result(run: Run, call: Document) -> None:
-    """A structured answer: on stdout, as JSON."""
+    """A structured answer: on stdout, as JSON. One too large for the prompt is read as the stream that it came by."""
     found = prompt_words.deciding(call)
-    result = found[0].get("result") if found else None
-    if result is not None:
-        run.terminal.print(json.dumps(result, ensure_ascii=False, indent=2))
+    if found is None:
+        return
+    attempt, _ = found
+    if attempt.get("result") is not None:
+        run.terminal.json(attempt["result"])
+    elif ((attempt.get("output") or {}).get("result") or {}).get("bytes"):
+        visible = VisibleStream()
+        path = f"/tool-calls/{call['id']}/output"
+        for data in run.api.text(path, attempt=attempt["number"], stream="result"):
+            run.terminal.write_text(visible.feed(data))
+        run.terminal.write_text(visible.finish() + "\n")

@@ -1,13 +1,15 @@
 """The output of a prompt's steps, written once and in order, byte for byte, while it comes.
 
 Owns how far each stream was written. Bytes come from the API by offset; a gap is said on stderr and passed over.
-A command's stdout goes to stdout, its stderr to stderr. Without `raw` both are made visible (`safe_text`).
+A command's stdout goes to stdout, its stderr to stderr. Without `raw` both are made visible (`safe_text`). Of a tool
+that answers with a result, stdout is for the result alone: what it says for people goes to stderr.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from caisey.cli.calls import SHELLS
 from caisey.cli.client import Api
 from caisey.cli.safe_text import VisibleStream
 from caisey.cli.spans import size
@@ -37,6 +39,7 @@ class Outputs:
         self._written: dict[Key, _Written] = {}
         self._marked: set[Key] = set()
         self._gaps: dict[Key, list[Document]] = {}
+        self._shells: set[str] = set()
         self.shown = 0
 
     def mark(self, call_id: str, number: object, stream: object) -> None:
@@ -47,6 +50,8 @@ class Outputs:
     def know(self, prompt: Document) -> None:
         """Take over the gaps, and mark every stream that has more than was written."""
         for call in prompt["tool_calls"]:
+            if call.get("tool") in SHELLS:
+                self._shells.add(call["id"])
             for attempt in call.get("attempts") or []:
                 for stream, summary in (attempt.get("output") or {}).items():
                     if stream not in STREAMS:
@@ -78,8 +83,8 @@ class Outputs:
         self.pull_marked()
         if self._silent or self._raw:
             return
-        for (_, _, stream), written in self._written.items():
-            self._write(stream, written.visible.finish())
+        for key, written in self._written.items():
+            self._write(key, written.visible.finish())
             self.shown += written.visible.shown
 
     def _pull(self, key: Key) -> None:
@@ -94,8 +99,8 @@ class Outputs:
                 came += len(data)
                 written.offset += len(data)
                 if not self._raw:
-                    self._write(stream, written.visible.feed(data))
-                elif stream == "stdout":
+                    self._write(key, written.visible.feed(data))
+                elif self._is_answer(key):
                     self._terminal.write_bytes(data)
                 else:
                     self._terminal.write_error_bytes(data)
@@ -112,10 +117,14 @@ class Outputs:
                 return True
         return False
 
-    def _write(self, stream: str, text: str) -> None:
+    def _is_answer(self, key: Key) -> bool:
+        """Whether it belongs on stdout."""
+        return key[2] == "stdout" and key[0] in self._shells
+
+    def _write(self, key: Key, text: str) -> None:
         if not text:
             return
-        if stream == "stdout":
+        if self._is_answer(key):
             self._terminal.write_text(text)
         else:
             self._terminal.write_error_text(text)

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from caisey.cli import exit_codes, waiting_words
-from caisey.cli.calls import one_line
+from caisey.cli.calls import SHELLS, one_line
 from caisey.cli.safe_text import cut, visible_line
 from caisey.cli.spans import span, to_ms
 from caisey.cli.waiting_words import Words
 from caisey.core.catalogue import ENGLISH
 
 STEP_LENGTH = 60
-SHELLS = frozenset({"shell", "powershell", "osascript"})
 _FURTHEST = ("started", "lost", "acknowledged", "dispatched", "awaiting_approval", "held", "queued")
 
 Document = dict[str, Any]

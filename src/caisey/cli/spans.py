@@ -48,14 +48,14 @@ def to_ms(time: str | None) -> int | None:
 
 
 def ago(time: str | None, now_ms: int) -> str:
-    """`5 min ago`; `in 5 min` for what is to come; empty where there is no time."""
+    """`5 min ago`; `just now`; `in 5 min` for what is to come; empty where there is no time."""
     at_ms = to_ms(time)
     if at_ms is None:
         return ""
     passed = now_ms - at_ms
     if passed < -999:
         return f"in {span(-passed)}"
-    return "now" if passed < 1000 else f"{span(passed)} ago"
+    return "just now" if passed < 1000 else f"{span(passed)} ago"
 
 
 def clock(time: str | None) -> str:
