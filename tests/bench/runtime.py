@@ -39,7 +39,10 @@ def fsync_ms(folder: Path) -> float:
 
 def cost(pid: int) -> tuple[int, int, int]:
     """CPU ticks, resident and proportional KiB of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return 0, 0, 0  # it ended meanwhile
     sizes = {
         line.split(":")[0]: int(line.split()[1])
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
@@ -71,8 +74,8 @@ async def one_by_one(link: Link) -> None:
         await link.finished(call)
         receipts["finished"].append((time.perf_counter() - began) * 1000)
         await link.confirm(call)
-        link.heard.clear()
-        link._read.clear()
+        await link.heard_all()  # so that one call's settling is not the next one's waiting
+        link.forget()
     for name, values in receipts.items():
         show(f"`true`, one by one: dispatch → {name}", values)
 
@@ -133,7 +136,8 @@ async def main() -> None:
             link = await made.connect()
             await link.dispatch("warm", command="true")
             await link.finished("warm")
-            link.heard.clear()
+            await link.confirm("warm")
+            link.forget()
             if not names or "idle" in names:
                 await idle(made)
             if not names or "one" in names:

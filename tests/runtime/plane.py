@@ -78,6 +78,11 @@ class Link:
             self.closed = True
             self._news.notify_all()
 
+    def forget(self) -> None:
+        """Drop what was heard so far."""
+        self.heard.clear()
+        self._read.clear()
+
     async def send(self, frame: AnyFrame) -> None:
         await self.connection.send(encode(frame), text=True)
 
@@ -94,7 +99,7 @@ class Link:
             try:
                 await self._news.wait_for(lambda: find() is not None or self.closed)
             except asyncio.CancelledError:
-                raise AssertionError(f"no {kind.__name__}; heard {[type(f).__name__ for f in self.heard]}") from None
+                raise AssertionError(f"no {kind.__name__}; heard {self.heard[-12:]}") from None
             place = find()
             assert place is not None, f"closed without {kind.__name__}; heard {self.heard}"
             self._read.add(place)

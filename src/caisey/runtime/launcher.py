@@ -40,6 +40,7 @@ from caisey.runtime.spool import child_in
 
 WARM: Final = 4
 """Shims that wait at the go byte. One costs two forks and about 3 MiB; a burst is served as fast as forks are."""
+FILL_S: Final = 0.01
 READY_S: Final = 10.0
 LOOK_AGAIN_S: Final = 0.25
 _LINE_LIMIT: Final = 4 * 1024 * 1024
@@ -188,6 +189,7 @@ class ShimLauncher:
         self._warm: list[asyncio.Task[Shim]] = []
         self._closed = False
         self._starting = asyncio.Lock()
+        self._filling: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
         """Start the zygote and fill the pool."""
@@ -243,7 +245,7 @@ class ShimLauncher:
         """A warm shim if one is fit; else a fresh one. What made the warm ones fail may be over by now."""
         while self._warm:
             task = self._warm.pop(0)
-            self._fill()
+            self._fill_soon()
             with contextlib.suppress(LaunchError):
                 shim = await task
                 if not shim.broken:
@@ -254,7 +256,15 @@ class ShimLauncher:
         except LaunchError:
             return await self._fork()  # the zygote was dead, and is a new one now
 
+    def _fill_soon(self) -> None:
+        """Let the command that takes this one start first; but never let the pool run dry."""
+        if not self._warm:
+            self._fill()
+        elif self._filling is None:
+            self._filling = asyncio.get_running_loop().call_later(FILL_S, self._fill)
+
     def _fill(self) -> None:
+        self._filling = None
         while len(self._warm) < WARM and not self._closed:
             task = asyncio.create_task(self._fork())
             task.add_done_callback(lambda done: done.cancelled() or done.exception())  # whoever takes it is told
