@@ -133,7 +133,10 @@ class Database:
                 return shutil.disk_usage(self._reserve).free >= HEADROOM_BYTES
         except FileNotFoundError:
             pass
-        fd = os.open(self._reserve, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            fd = os.open(self._reserve, os.O_WRONLY | os.O_CREAT, 0o600)
+        except OSError:
+            return False
         try:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(fd, 0, RESERVE_BYTES)

@@ -8,18 +8,24 @@ never before.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from queue import SimpleQueue
+from typing import Any, Final, TypeVar
 
 from caisey.runtime.database import Database, JournalUnwritableError
 from caisey.runtime.journal import Journal
 
 T = TypeVar("T")
 Work = Callable[[], None]
-Run = Callable[[Work], Awaitable[None]]
-"""Carries work out away from the event loop, one at a time, and returns when it is done."""
+Done = Callable[[BaseException | None], None]
+Run = Callable[[Work, Done], None]
+"""Carries work out away from the event loop, one at a time; then `done` is called in the loop, with what it raised."""
+
+
+ASIDE_MOST: Final = 64
+"""Work aside that may pile up before it goes first."""
 
 
 @dataclass(slots=True)
@@ -32,16 +38,31 @@ class _Operation:
 
 
 class WriterThread:
-    """The thread that the journal's file belongs to."""
+    """The thread that the journal's file belongs to. Made inside the event loop that it serves."""
 
     def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[tuple[Work, Done] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._live, name="journal", daemon=True)
+        self._thread.start()
 
-    async def __call__(self, work: Work) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._executor, work)
+    def __call__(self, work: Work, done: Done) -> None:
+        self._queue.put((work, done))
+
+    def _live(self) -> None:
+        while (order := self._queue.get()) is not None:
+            work, done = order
+            error: BaseException | None = None
+            try:
+                work()
+            except BaseException as raised:  # noqa: BLE001  (it is raised again where it was asked for)
+                error = raised
+            self._loop.call_soon_threadsafe(done, error)
 
     def close(self) -> None:
-        self._executor.shutdown()
+        """After everything was drained."""
+        self._queue.put(None)
+        self._thread.join()
 
 
 class JournalWriter:
@@ -52,9 +73,11 @@ class JournalWriter:
         self._journal = journal
         self._run = run
         self._waiting: list[_Operation] = []
-        self._aside: list[Work] = []
+        self._aside: list[tuple[Work, asyncio.Future[None] | None]] = []
+        self._busy = False
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._probing = False
-        self._flushing: asyncio.Task[None] | None = None
         self.journal_id = journal.journal_id
         self.sequence = journal.sequence()
         """The highest `journal_sequence` that is on disk."""
@@ -68,19 +91,20 @@ class JournalWriter:
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Operation(act, vital, future))
-        if self._flushing is None:
-            self._flushing = asyncio.create_task(self._flush())
+        self._go_on()
         return future
 
     def aside(self, work: Work) -> None:
-        """Do this in the journal's thread too, after what was submitted: files to remove, off the event loop."""
-        self._aside.append(work)
-        if self._flushing is None:
-            self._flushing = asyncio.create_task(self._flush())
+        """Do this in the journal's thread too, when it has nothing to write: files to remove, off the event loop."""
+        self._aside.append((work, None))
+        self._go_on()
 
     async def probe(self) -> bool:
         """Try whether the journal can be written and the reserve can be held again."""
-        await self._run(self._look_at_disk)
+        looked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._aside.append((self._look_at_disk, looked))
+        self._go_on()
+        await looked
         return self.writable
 
     def probe_soon(self) -> None:
@@ -96,36 +120,45 @@ class JournalWriter:
 
     async def drain(self) -> None:
         """Wait until everything that was submitted is written."""
-        if self._flushing is not None:
-            await self._flushing
+        await self._idle.wait()
 
-    async def _flush(self) -> None:
-        try:
-            while self._waiting or self._aside:
-                if not self._waiting:
-                    await self._run(self._aside.pop(0))
-                    continue
-                batch, self._waiting = self._waiting, []
-                try:
-                    await self._run(lambda batch=batch: self._commit(batch))  # type: ignore[misc]
-                except BaseException as defect:
-                    for operation in [*batch, *self._waiting]:
-                        if not operation.future.done():
-                            operation.future.set_exception(defect)
-                    raise
-                for operation in batch:
-                    self._give(operation)
-        finally:
-            self._flushing = None
+    def _go_on(self) -> None:
+        """Hand over what waits, unless something is under way: then it goes together, when that is done."""
+        if self._busy:
+            return
+        if self._waiting and len(self._aside) < ASIDE_MOST:
+            batch, self._waiting = self._waiting, []
+            self._start(lambda: self._commit(batch), lambda error: self._written(batch, error))
+        elif self._aside:
+            work, future = self._aside.pop(0)
+            self._start(work, lambda error: self._given(future, None, error))
+        else:
+            self._idle.set()
+
+    def _start(self, work: Work, done: Done) -> None:
+        def finished(error: BaseException | None) -> None:
+            self._busy = False
+            done(error)
+            self._go_on()
+
+        self._busy = True
+        self._idle.clear()
+        self._run(work, finished)
+
+    def _written(self, batch: list[_Operation], defect: BaseException | None) -> None:
+        for operation in batch:
+            self._given(operation.future, operation.result, defect or operation.error)
 
     @staticmethod
-    def _give(operation: _Operation) -> None:
-        if operation.future.done():
-            return  # whoever asked was cancelled; what was written stays written
-        if operation.error is not None:
-            operation.future.set_exception(operation.error)
+    def _given(future: asyncio.Future[Any] | None, result: Any, error: BaseException | None) -> None:
+        if future is None and error is not None:
+            raise error
+        if future is None or future.done():
+            return  # nobody asked, or whoever did was cancelled; what was written stays written
+        if error is not None:
+            future.set_exception(error)
         else:
-            operation.future.set_result(operation.result)
+            future.set_result(result)
 
     def _commit(self, batch: list[_Operation]) -> None:
         """In the journal's thread."""
