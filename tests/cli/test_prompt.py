@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,7 @@ def test_of_several_steps_the_first_that_is_not_done_decides(stub: Stub, caisey:
     done = caisey("prompt", "ACCT-07", "--step", "a", "--step", "b", "--step", "c")
     prompt_id = next(iter(stub.prompts))
     assert done.code == 14, done
-    assert "✓ 1 Done  400 ms  cups: running → stopped" in done.err
+    assert "✓ 1 Done  400 ms  as root  cups: running → stopped" in done.err
     assert "! 2 Stopped at step 2" in done.err
     assert "Started, no end recorded. Steps before it are done." in done.err
     assert f"Continue from step 3  caisey act {prompt_id} resume" in done.err
@@ -297,7 +298,7 @@ def test_a_recovered_stall_leaves_one_line(stub: Stub, caisey: Cli) -> None:
     done = caisey("prompt", "ACCT-07", "--", "x")
     assert done.code == 0, done
     assert "… Try 1: Did not arrive. Sending again. We send it again (1 of 2)." in done.err
-    assert "✓ Done  400 ms  (sent 2 times)" in done.err
+    assert "✓ Done  400 ms  as root  (sent 2 times)" in done.err
 
 
 def test_new_information_is_said_loudly(stub: Stub, caisey: Cli) -> None:
@@ -399,6 +400,45 @@ def test_a_control_plane_that_stays_away_is_given_up(stub: Stub, listener: Liste
     assert done.code == 31, done
     assert "What runs goes on." in done.err
     assert f"caisey story {stub.newest_prompt()['id']}" in done.err
+
+
+@pytest.mark.parametrize("answer", [problem(503, "server.overloaded", "Caisey is at its limit"), None])
+def test_what_passes_while_following_is_waited_out(stub: Stub, caisey: Cli, answer: tuple[int, Any] | None) -> None:
+    def script(stub: Stub, prompt: Json) -> None:
+        stub.started(prompt)
+        stub.wait_for(lambda: stub.streams, "the stream is open")
+        stub.fail("GET", "/tool-calls/.*/output", times=2, answer=answer)
+        stub.fail("GET", "/prompts/.*", times=2, answer=answer)
+        stub.fail("GET", "/sessions/.*/stream", times=2, answer=answer)
+        stub.output(prompt, b"all of it\n")
+        stub.ended(prompt, "answered", "yes")
+        stub.cut_streams()
+
+    stub.on_prompt = script
+    done = caisey("prompt", "ACCT-07", "--", "x")
+    assert (done.code, done.out) == (0, "all of it\n"), done
+
+
+def test_a_key_makes_a_repeated_command_line_one_request(stub: Stub, caisey: Cli) -> None:
+    stub.on_prompt = answers()
+    words = ["prompt", "ACCT-07", "--idempotency-key", "nightly-1", "--", "uptime"]
+    assert [caisey(*words).out, caisey(*words).out] == ["up 3 days\n", "up 3 days\n"]
+    assert len(stub.prompts) == len(stub.sessions) == 1
+
+
+def test_what_holds_a_request_back_is_said(stub: Stub, env: dict[str, str]) -> None:
+    def script(stub: Stub, prompt: Json) -> None:
+        stub.attempt(prompt)
+        stub.move(prompt, 1, "held", "attempt.held", reason="offline", due_s=3600)
+
+    stub.on_prompt = script
+    with program.with_pipes(["prompt", "ACCT-07", "--json", "--", "x"], env) as process:
+        process.stderr_line()
+        assert process.stderr_line().startswith("… Waits: ACCT-07 is offline. Kept until ")
+        process.process.send_signal(signal.SIGINT)
+        done = process.end()
+    assert done.code == 130, done
+    assert json.loads(done.out)["id"] == stub.newest_prompt()["id"]
 
 
 def test_a_token_that_is_revoked_ends_it(stub: Stub, caisey: Cli) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from caisey.cli import exit_codes
 
+_LATER = frozenset({429, 503})
+
 
 class CliFault(Exception):
     """A command ends. `lines` is what the person reads (each made visible where it is shown); `document` is what
@@ -82,6 +84,11 @@ class Problem(CliFault):
     def document(self) -> dict[str, Any]:
         """The problem as it came, with the exit code."""
         return {**self.body, "status": self.status, "exit_code": self.exit_code}
+
+
+def is_passing(fault: CliFault) -> bool:
+    """Whether the same request may well be answered in a moment: away, at its limit, starting or ending."""
+    return isinstance(fault, Unreachable) or (isinstance(fault, Problem) and fault.status in _LATER)
 
 
 def indented(*texts: str | None) -> list[str]:

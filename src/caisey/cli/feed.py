@@ -11,7 +11,7 @@ import time
 from queue import Queue
 
 from caisey.cli.client import Api
-from caisey.cli.faults import CliFault, Unreachable
+from caisey.cli.faults import CliFault, is_passing
 from caisey.cli.sse import BrokenStream, ServerEvent
 
 BACK_OFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -60,7 +60,7 @@ class EventFeed:
         while not self._stopped.is_set():
             self._opened = self._heard = False
             fault = self._listen()
-            if fault is not None and not isinstance(fault, Unreachable):
+            if fault is not None and not is_passing(fault):
                 self._put(fault)
                 return
             if self._opened:

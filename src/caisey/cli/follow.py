@@ -14,7 +14,7 @@ from typing import Any
 
 from caisey.cli import prompt_words
 from caisey.cli.client import Api
-from caisey.cli.faults import CliFault, Unreachable
+from caisey.cli.faults import CliFault, is_passing
 from caisey.cli.feed import Connected, EventFeed, Interrupted, Item
 from caisey.cli.outputs import Outputs
 from caisey.cli.sse import ServerEvent
@@ -56,15 +56,16 @@ class Follower:
 
     def run(self) -> Document:
         """Until every step has ended or a person is needed. Raises what ends the stream; KeyboardInterrupt passes."""
+        self._outputs.know(self._prompt)
         self._feed.start()
         try:
             self._tell()
-            while not prompt_words.stands_still(self._prompt):
+            while self._outputs.behind or not prompt_words.stands_still(self._prompt):
                 self._step()
         finally:
             self._feed.stop()
             self._terminal.clear_status()
-        self._outputs.pull_all(self._prompt)
+        self._outputs.finish()
         self._tell()
         return self._prompt
 
@@ -112,7 +113,9 @@ class Follower:
     def _refresh(self) -> None:
         try:
             self._prompt = self._api.get(f"/prompts/{self._prompt['id']}")
-        except Unreachable:
+        except CliFault as fault:
+            if not is_passing(fault):
+                raise
             self._away_since = self._away_since or time.monotonic()  # the feed comes back, or gives up for both
             return
         self._outputs.know(self._prompt)

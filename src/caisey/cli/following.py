@@ -84,6 +84,8 @@ def follow(run: Run, prompt: Document, computer: str, options: Options, *, befor
         prompt = follower.run()
     except KeyboardInterrupt as interrupt:
         run.terminal.clear_status()
+        if run.json:
+            run.terminal.json(prompt)
         run.terminal.say("Left. The work goes on.", "wait")
         run.terminal.say(f"  Look: caisey story {prompt['id']}")
         run.terminal.say(f"  Stop: caisey act {prompt['id']} cancel")

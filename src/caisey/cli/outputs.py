@@ -11,6 +11,7 @@ from typing import Any
 
 from caisey.cli.calls import SHELLS
 from caisey.cli.client import Api
+from caisey.cli.faults import CliFault, is_passing
 from caisey.cli.safe_text import VisibleStream
 from caisey.cli.spans import size
 from caisey.cli.terminal import Terminal
@@ -71,16 +72,24 @@ class Outputs:
                         written = self._written.setdefault((call["id"], attempt["number"], stream), _Written())
                         written.offset = summary.get("bytes", 0)
 
-    def pull_marked(self) -> None:
-        """Write what came on the marked streams."""
-        for key in sorted(self._marked):
-            self._pull(key)
-        self._marked.clear()
+    @property
+    def behind(self) -> bool:
+        """Whether something is known to be there that was not written yet."""
+        return bool(self._marked)
 
-    def pull_all(self, prompt: Document) -> None:
-        """Write everything that is stored, to the end."""
-        self.know(prompt)
-        self.pull_marked()
+    def pull_marked(self) -> None:
+        """Write what came on the marked streams. What cannot be read just now stays marked."""
+        for key in sorted(self._marked):
+            try:
+                self._pull(key)
+            except CliFault as fault:
+                if not is_passing(fault):
+                    raise
+                return
+            self._marked.discard(key)
+
+    def finish(self) -> None:
+        """Nothing more comes: write what was held back."""
         if self._silent or self._raw:
             return
         for key, written in self._written.items():

@@ -113,7 +113,9 @@ def prompt(
     found_session, endpoint = _place(run, computer, session)
     body = asked.body(str(_os_name(endpoint)), chosen, limits)
     if found_session is None:
-        found_session = _open(run, endpoint, title or asked.title(body), ticket)
+        # A key for the request is one for its session too: else a repeated command line would open another one.
+        session_key = None if idempotency_key is None else f"{idempotency_key}-session"
+        found_session = _open(run, endpoint, title or asked.title(body), ticket, session_key)
     following.send_and_follow(
         run,
         found_session,
@@ -242,9 +244,9 @@ def _os_name(endpoint: dict[str, Any]) -> Any:
     return (fact.get("value") if isinstance(fact, dict) else fact) or endpoint.get("os") or "linux"
 
 
-def _open(run: Run, endpoint: dict[str, Any], title: str, ticket: str | None) -> dict[str, Any]:
+def _open(run: Run, endpoint: dict[str, Any], title: str, ticket: str | None, key: str | None) -> dict[str, Any]:
     body = {"endpoint_id": endpoint["id"], "title": title}
     if ticket is not None:
         body["ticket"] = ticket
-    session: dict[str, Any] = run.api.post("/sessions", body)
+    session: dict[str, Any] = run.api.post("/sessions", body, key=key)
     return session

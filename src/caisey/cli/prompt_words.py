@@ -153,7 +153,13 @@ def _end_of_call(call: Document, *, several: bool) -> Iterator[Line]:
         return  # the last words are about it
     attempt, verdict = found
     tries = len(call.get("attempts") or [])
-    parts = [verdict["label"], duration(attempt), *changes(attempt), f"(sent {tries} times)" if tries > 1 else ""]
+    parts = [
+        verdict["label"],
+        duration(attempt),
+        user(attempt),
+        *changes(attempt),
+        f"(sent {tries} times)" if tries > 1 else "",
+    ]
     yield tone(call, verdict), _place(call, several) + "  ".join(part for part in parts if part)
 
 
@@ -162,6 +168,12 @@ def duration(attempt: Document) -> str:
     execution = attempt.get("execution") or {}
     began, ended = _time(execution, "started"), _time(execution, "ended")
     return "" if began is None or ended is None else span(ended - began)
+
+
+def user(attempt: Document) -> str:
+    """As whom it ran: everything as root is worth a look."""
+    found = waiting_words.field(waiting_words.newest(attempt, "started"), "user")
+    return f"as {found}" if found else ""
 
 
 def changes(attempt: Document) -> list[str]:
