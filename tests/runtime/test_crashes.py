@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from caisey.protocol.frames import Finished, Reference, Statement
+from caisey.runtime.platforms.linux import own_cgroup
 from tests.runtime.conftest import awaited
-from tests.runtime.endpoint import Endpoint, endpoint, shims
+from tests.runtime.endpoint import Endpoint, end_everything, endpoint, shims
 from tests.runtime.killed import POINTS
 from tests.runtime.plane import Link, about, control_plane
 
@@ -189,3 +190,33 @@ async def test_a_dead_zygote_is_replaced(tmp_path: Path) -> None:
             assert (await link.finished(f"after_{number}")).execution.exit_code == 0
         await link.input("tcl_1", 1, b"\n")
         assert (await link.finished("tcl_1")).execution.exit_code == 0
+
+
+@awaited
+async def test_nothing_of_a_killed_shim_is_left(tmp_path: Path) -> None:
+    group = own_cgroup()
+    async with control_plane() as plane, endpoint(plane, tmp_path / "state") as made:
+        link = await made.connect()
+        await link.dispatch("tcl_1", command="exec sleep 1000")
+        shim = parent_of((await link.started("tcl_1")).pid)
+        spool = spool_of(shim)
+        left = [made.journal / "spool" / spool]
+        if group is not None:
+            left.append(cgroup_of(group, spool))
+        assert [path.is_dir() for path in left] == [True] * len(left)
+        await made.kill()
+        end_everything(made.journal)
+        link = await made.connect()
+        assert link.hello.statements[0].state == "process_gone"
+        await link.confirm("tcl_1")
+        await link.heard_all()
+        await made.restart()
+        assert not any(path.exists() for path in left)
+
+
+def spool_of(shim: int) -> str:
+    return Path(f"/proc/{shim}/cwd").readlink().name
+
+
+def cgroup_of(group: str, spool: str) -> Path:
+    return Path(group, f"caisey-{spool}")

@@ -95,6 +95,8 @@ class LongPollBridge:
         self._room.set()
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
+        for poll in self._polls:
+            poll.cancel()
         for line in self._lines:
             line.abort()
         self._threads.shutdown(wait=False)
@@ -106,7 +108,7 @@ class LongPollBridge:
                 self._wake.clear()
                 poll = asyncio.create_task(self._poll(self._next_body(), RETRIES_S))
                 self._polls.add(poll)
-                poll.add_done_callback(self._polls.discard)
+                poll.add_done_callback(self._forget)
                 if waiting is not None:
                     self._take(await waiting)
                 waiting = poll
@@ -123,6 +125,12 @@ class LongPollBridge:
         finally:
             for poll in self._polls:
                 poll.cancel()
+
+    def _forget(self, poll: asyncio.Task[PollAnswer]) -> None:
+        """It is over. Whoever waited for it is told; one that nobody waits for any more may fail unheard."""
+        self._polls.discard(poll)
+        if not poll.cancelled():
+            poll.exception()
 
     def _next_body(self) -> bytes:
         frames: list[bytes] = []
@@ -149,6 +157,8 @@ class LongPollBridge:
         loop = asyncio.get_running_loop()
         try:
             for wait_s in (*retries, None):
+                if self._over is not None:
+                    raise self._over
                 try:
                     answer = await loop.run_in_executor(self._threads, line.post, body)
                 except (OSError, http.client.HTTPException) as error:

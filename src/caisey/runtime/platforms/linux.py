@@ -178,6 +178,13 @@ def remove_cgroup(path: str) -> None:
         os.rmdir(path)
 
 
+def sweep_cgroups(parent: str, prefix: str) -> None:
+    """Take away the groups of shims that were killed. One that holds a process cannot be taken away."""
+    for name in _names(parent):
+        if name.startswith(prefix):
+            remove_cgroup(f"{parent}/{name}")
+
+
 def _text(path: str) -> str:
     """A small file of the kernel. By descriptor: a text file object costs a fresh shim more than all it reads."""
     try:

@@ -17,11 +17,12 @@ import socket
 from typing import NoReturn
 
 from caisey.runtime.platforms import Platform, this_platform
-from caisey.runtime.platforms.linux import leave_cgroup, make_cgroup, own_cgroup, remove_cgroup
+from caisey.runtime.platforms.linux import leave_cgroup, make_cgroup, own_cgroup, remove_cgroup, sweep_cgroups
 from caisey.runtime.shim.life import Life
 from caisey.runtime.shim.warm import Warm
 
 _PR_SET_CHILD_SUBREAPER = 36
+CGROUP_PREFIX = "caisey-"
 
 
 def main(control_fd: int) -> None:
@@ -37,6 +38,8 @@ def main(control_fd: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # whether it is over is for the runtime to say
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     group = own_cgroup()
+    if group is not None:
+        sweep_cgroups(group, CGROUP_PREFIX)
     gc.disable()
     gc.freeze()
     poll = select.poll()
@@ -85,15 +88,20 @@ def _live(
 
 
 def _execute(platform: Platform, group: str | None, directory: str, connection: socket.socket) -> None:
-    cgroup = make_cgroup(group, f"caisey-{os.path.basename(directory)}") if group is not None else None
-    warm = Warm(platform, connection, directory, cgroup)
+    cgroup = make_cgroup(group, CGROUP_PREFIX + os.path.basename(directory)) if group is not None else None
+    try:
+        _be(Warm(platform, connection, directory, cgroup))
+    finally:
+        if cgroup is not None:
+            leave_cgroup(cgroup)
+            remove_cgroup(cgroup)
+
+
+def _be(warm: Warm) -> None:
     order = warm.wait_for_go()
     if order is None:
         warm.vanish()
-    else:
-        life = Life(warm, order)
-        life.run()
-        life.linger()
-    if cgroup is not None:
-        leave_cgroup(cgroup)
-        remove_cgroup(cgroup)
+        return
+    life = Life(warm, order)
+    life.run()
+    life.linger()
