@@ -162,7 +162,6 @@ def test_stop_look_start_with_a_death_in_the_middle(real: Real, computer: str, t
         real.start_runtime()
         done = watching.end()
     assert done.code == 14, done
-    assert "No contact with" in done.err
     assert "Started, no end recorded" in done.err
     [prompt_id] = set(re.findall(r"caisey act (pmt_\w+) resume", done.err))
     story = real.cli("story", prompt_id)
