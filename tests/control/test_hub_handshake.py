@@ -167,7 +167,7 @@ def test_a_peer_that_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) ->
         await begun.wait()
         for _ in range(10):
             bridge.send(b"x" * 300)
-        waiting = len(bridge._outbox)
+        waiting = len(bridge._outbox or ())
         reads.set()
         await bridge.drained()
         bridge.send(b"too late")

@@ -44,7 +44,7 @@ class SocketBridge:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._outbox: deque[tuple[bytes, Callable[[], None] | None]] = deque()
+        self._outbox: deque[tuple[bytes, Callable[[], None] | None]] | None = None  # while there is a pump
         self._size = 0
         self._closing: tuple[int, str] | None = None
         self._pump: asyncio.Task[None] | None = None
@@ -53,30 +53,32 @@ class SocketBridge:
         """See `control.connections.Bridge`."""
         if self._closing is not None:
             return
+        if self._outbox is None:
+            self._outbox = deque()
+            self._pump = asyncio.create_task(self._run(self._outbox))
         self._outbox.append((data, handed))
         self._size += len(data)
         if self._size > OUTBOX_BYTES:
             self._outbox.clear()
             self.close(limits.CLOSE_FAULTS, "it does not read")
-        elif self._pump is None:
-            self._pump = asyncio.create_task(self._run())
 
     def close(self, code: int, reason: str) -> None:
         """See `control.connections.Bridge`."""
         if self._closing is None:
             self._closing = (code, reason)
-            if self._pump is None:
-                self._pump = asyncio.create_task(self._run())
+            if self._outbox is None:
+                self._outbox = deque()
+                self._pump = asyncio.create_task(self._run(self._outbox))
 
     async def drained(self) -> None:
         """Once everything was given to the network."""
         while self._pump is not None:
             await self._pump
 
-    async def _run(self) -> None:
+    async def _run(self, outbox: deque[tuple[bytes, Callable[[], None] | None]]) -> None:
         try:
-            while self._outbox:
-                data, handed = self._outbox.popleft()
+            while outbox:
+                data, handed = outbox.popleft()
                 self._size -= len(data)
                 await self._send({"type": "websocket.send", "text": data.decode()})
                 if handed is not None:
@@ -86,9 +88,8 @@ class SocketBridge:
                 await self._send({"type": "websocket.close", "code": code, "reason": reason})
         except OSError:  # the peer is gone: the reader hears of it
             self._closing = self._closing or (NO_CLOSE_FRAME, "")
-            self._outbox.clear()
         finally:
-            self._pump = None
+            self._pump = self._outbox = None
 
 
 class RuntimeSocket:
@@ -101,35 +102,41 @@ class RuntimeSocket:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """One connection, from its request to its end."""
         await receive()  # websocket.connect
+        connection = await self._let_in(scope, receive, send)
+        if connection is not None:
+            scope["headers"] = []  # an idle connection should cost little, and nobody reads them any more
+            await self._serve(connection, receive)
+
+    async def _let_in(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> Connection | None:
+        """The handshake; nothing of it is kept. None where it ended the connection."""
         if limits.WEBSOCKET_SUBPROTOCOL not in scope["subprotocols"]:
             await _refuse(scope, send, "connection.subprotocol_missing")
-            return
-        address = scope["client"][0] if scope.get("client") else ""
-        opening = self._hub.knock(address)
+            return None
+        opening = self._hub.knock(scope["client"][0] if scope.get("client") else "")
         if opening is None:
             await _refuse(scope, send, "request.rate_limited")
-            return
+            return None
         bridge = SocketBridge(send)
         try:
             await send({"type": "websocket.accept", "subprotocol": limits.WEBSOCKET_SUBPROTOCOL})
             bridge.send(opening.challenge)
             hello = await _first(receive)
             if hello is None:
-                return
+                return None
             secret = base64.urlsafe_b64encode(self._random(limits.CONNECTION_SECRET_BYTES)).decode().rstrip("=")
             outcome = await opening.answer(hello, bridge, secret)
         except TimeoutError:
             outcome = _too_late()
         except OSError:
-            return  # the peer was gone before it was let in
+            return None  # the peer was gone before it was let in
         finally:
             opening.end()
-        if isinstance(outcome, Refusal):
-            bridge.send(outcome.frame)
-            bridge.close(outcome.close_code, outcome.code)
-            await bridge.drained()
-            return
-        await self._serve(outcome, receive)
+        if isinstance(outcome, Connection):
+            return outcome
+        bridge.send(outcome.frame)
+        bridge.close(outcome.close_code, outcome.code)
+        await bridge.drained()
+        return None
 
     async def _serve(self, connection: Connection, receive: Receive) -> None:
         """Frame after frame. While this waits, the socket is not read: the peer feels it, and nobody else."""

@@ -38,6 +38,7 @@ class Outbound:
         self._random = random_bytes
         self._questions: dict[str, dict[f.Question, None]] = {}  # by runtime, until the end of this turn of the loop
         self._sensitive: OrderedDict[InputKey, str] = OrderedDict()
+        self._learn: Callable[[str, str, str], object] | None = None
         self._runners: dict[type[fx.SendEffect], Callable[[Any], None]] = {
             fx.SendDispatch: self._dispatch,
             fx.SendCancel: self._cancel,
@@ -51,6 +52,10 @@ class Outbound:
         """Send what has to be sent."""
         for effect in effects:
             self._runners[type(effect)](effect)
+
+    def tell_places(self, learn: Callable[[str, str, str], object]) -> None:
+        """`learn` hears the tool call, session and endpoint of each dispatch: its runtime is about to speak of it."""
+        self._learn = learn
 
     # -- work -------------------------------------------------------------------------------------------------------
 
@@ -79,6 +84,8 @@ class Outbound:
             issued_at_ms=self._times.now_ms(),
         )
         key = (effect.tool_call_id, effect.number)
+        if self._learn is not None:
+            self._learn(effect.tool_call_id, effect.session_id, effect.endpoint_id)
         connection.send(self._signed(runtime, frame), lambda: self._handed(runtime, key))
 
     def _handed(self, runtime: LiveRuntime, key: tuple[str, int]) -> None:

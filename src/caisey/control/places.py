@@ -21,7 +21,6 @@ class Place(NamedTuple):
 
     session_id: str
     endpoint_id: str
-    organization_id: str
 
 
 class Places:
@@ -38,12 +37,16 @@ class Places:
             found = self._sessions.session_of_call(tool_call_id)
             if found is None:
                 return None
-            known = Place(*found)
-            if len(self._known) >= KEPT:
-                for oldest in list(self._known)[: KEPT // 4]:
-                    del self._known[oldest]
-            self._known[tool_call_id] = known
+            known = self.learn(tool_call_id, found[0], found[1])
         return known
+
+    def learn(self, tool_call_id: str, session_id: str, endpoint_id: str) -> Place:
+        """A call that is about to be spoken of belongs there."""
+        if len(self._known) >= KEPT:
+            for oldest in list(self._known)[: KEPT // 4]:
+                del self._known[oldest]
+        place = self._known[tool_call_id] = Place(session_id, endpoint_id)
+        return place
 
     def about(self, connection: Connection, reference: Reference) -> About:
         """The attempt, for a runtime of its endpoint. Whether its journal fits is for the session to say.

@@ -66,6 +66,7 @@ def assemble(
     times, directory, log = parts.times, parts.directory, parts.log
     submissions = Submissions(sessions, outbound)
     places = Places(sessions)
+    outbound.tell_places(places.learn)
     streams = Streams(sessions, parts.output, submissions, submissions.confirm, times.now_ms)
     liveness = Liveness(
         fleet=fleet,
