@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -17,6 +17,7 @@ from caisey.core import events as e
 from caisey.core.events import EvidenceNoted
 from caisey.core.states import AttemptState, Effect, Kind
 from caisey.protocol import limits
+from caisey.storage.contract import Appended, Entry, Overloaded, Write
 from tests.control.plane import ORGANIZATION, Plane
 from tests.foreign.loop import LoopThread
 from tests.foreign.recording import Seen
@@ -176,6 +177,49 @@ def test_a_peer_that_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) ->
     waiting, sent = asyncio.run(scenario())
     assert waiting == 0
     assert sent == ["websocket.send", "websocket.close"]
+
+
+def test_nobody_is_welcomed_before_it_is_written_down(
+    plane: Plane, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overloaded(*_: object) -> None:
+        raise Overloaded("full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(plane.log, "append", overloaded)
+        runtime.manners.reconnect = False
+        assert rejected(runtime) == ("server.overloaded", 1013)
+        assert runtime.recording.select("welcome") == []
+    runtime.connect()
+    assert plane.rows("SELECT runtime_id, incarnation FROM runtime_lives") == [
+        (runtime.runtime_id, runtime.incarnation)
+    ]
+
+
+def test_what_cannot_be_kept_is_not_confirmed_and_comes_again(
+    plane: Plane, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log takes nothing more: the connection is closed, and the next one brings the same frames again."""
+    gate = Gate()
+    runtime.script = runs_until(gate)
+    runtime.connect()
+    (call,) = plane.prompt(plane.session(runtime.endpoint_id))
+    plane.until(lambda: plane.attempt(call).state is AttemptState.STARTED)
+    real = plane.log.append
+
+    def full(entries: Sequence[Entry], writes: Sequence[Write] = ()) -> Appended:
+        if any(entry.session_id for entry in entries):
+            raise Overloaded("full")
+        return real(entries, writes)
+
+    since = runtime.recording.mark()
+    with monkeypatch.context() as patched:
+        patched.setattr(plane.log, "append", full)
+        gate.open()
+        assert closed(runtime, since=since) == 1013
+    verdict = plane.ended(call).verdict
+    assert verdict is not None
+    assert verdict.kind is Kind.ANSWERED
 
 
 # -- one key, one process ---

@@ -191,6 +191,27 @@ def test_a_place_in_flight_proves_an_attempt(plane: Plane, runtime: Runtime) -> 
     assert plane.attempt(call).state is AttemptState.STARTED
 
 
+def test_a_sibling_with_another_journal_proves_nothing(plane: Plane, new_runtime: Callable[..., Runtime]) -> None:
+    mine = new_runtime()
+    mine.script = runs_until(Gate())
+    mine.connect()
+    (call,) = plane.prompt(plane.session(mine.endpoint_id))
+    plane.until(lambda: plane.attempt(call).state is AttemptState.STARTED)
+    mine.drop_links(stay_away=True)
+    plane.until(lambda: plane.attempt(call).state is AttemptState.LOST)
+    proofs = plane.call(lambda: plane.hub.view_of(mine.endpoint_id).proofs)
+    last = proofs.get((call, 1), 0)
+    for shares, proves in ((False, False), (True, True)):
+        sibling = new_runtime(mine.endpoint_id, machine=mine.machine, **({"journal": mine.journal} if shares else {}))
+        sibling.manners.statements = lambda _: []
+        sibling.manners.repeat = sibling.manners.reconcile = False
+        claim = [{"tool_call_id": call, "number": 1}, {"tool_call_id": "tcl_unknown", "number": 1}]
+        sibling.manners.heartbeat = lambda frame, claim=claim: {**frame, "in_flight": claim}  # type: ignore[misc]
+        sibling.connect().heartbeats_pass(2)
+        assert (proofs.get((call, 1), 0) > last) is proves
+    assert set(proofs) == {(call, 1)}
+
+
 # -- rhythm ---
 
 

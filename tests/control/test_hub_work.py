@@ -266,6 +266,7 @@ def test_a_cancel_goes_out_on_every_connection_until_it_is_answered(plane: Plane
     assert {seen.link for seen in runtime.recording.select("cancel")} == {1, 2}
     assert first.frame["attempt"] == {"tool_call_id": call, "number": 1}
     assert "unless_started" not in first.frame
+    runtime.heartbeats_pass(1)  # it has heard both, and kept silent
     runtime.manners.cancel = True
     since = runtime.recording.mark()
     runtime.drop_links()

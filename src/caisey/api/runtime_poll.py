@@ -27,7 +27,7 @@ from caisey.protocol.longpoll import POLL_PATH, PollAnswer, PollRequest, encode_
 
 __all__ = ["POLL_PATH", "RuntimePoll"]
 
-ANSWERS_KEPT: Final = 8  # for polls that come again
+REPLIES_KEPT: Final = 8  # for polls that come again
 NUMBERS_KEPT: Final = 256  # of polls that were taken
 OUT_OF_ORDER_S: Final = 2.0  # how long a poll waits for one that it overtook
 AWAY_MS: Final = 30_000  # without a poll for so long, the bridge is closed
@@ -41,11 +41,24 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
+class Reply(NamedTuple):
+    """What one poll is answered, without the secret: that comes with each poll, and is kept as its hash only."""
+
+    sequence: int
+    received: int
+    frames: tuple[bytes, ...]
+
+    def spelled(self, secret: str) -> bytes:
+        """As it goes out."""
+        frames = raw_frames(self.frames)
+        return encode_poll(PollAnswer(connection=secret, sequence=self.sequence, received=self.received, frames=frames))
+
+
 class Waiting(NamedTuple):
     """A poll that is answered when there is something to say, when time is up, or when a newer one comes."""
 
     sequence: int
-    answer: asyncio.Future[bytes]
+    reply: asyncio.Future[Reply]
 
 
 class PollBridge:
@@ -53,8 +66,8 @@ class PollBridge:
 
     kind = "longpoll"
 
-    def __init__(self, secret: str, opening: Opening, now_ms: int) -> None:
-        self.secret = secret
+    def __init__(self, key: bytes, opening: Opening, now_ms: int) -> None:
+        self.key = key  # the hash of its secret
         self.opening: Opening | None = opening
         self.connection: Connection | None = None
         self.away_ms: int | None = now_ms + limits.HANDSHAKE_MS  # None while a poll waits
@@ -64,7 +77,7 @@ class PollBridge:
         self.last = -1  # the highest poll that was taken
         self.taken: OrderedDict[int, None] = OrderedDict()
         self.early: dict[int, asyncio.Future[None]] = {}
-        self._answers: OrderedDict[int, bytes] = OrderedDict()
+        self._replies: OrderedDict[int, Reply] = OrderedDict()
         self._outbox: deque[tuple[bytes, Callable[[], None] | None]] = deque()
         self._size = 0
         self._unheard: deque[tuple[int, list[bytes]]] = deque()  # answers whose receipt is not known
@@ -97,9 +110,9 @@ class PollBridge:
         """Whether there is something to say, again or for the first time."""
         return bool(self._outbox or self._unheard)
 
-    def known_answer(self, sequence: int) -> bytes | None:
+    def known_reply(self, sequence: int) -> Reply | None:
         """What was answered to that poll."""
-        return self._answers.get(sequence)
+        return self._replies.get(sequence)
 
     def heard(self, received: int) -> None:
         """The runtime has all answers up to this one."""
@@ -109,8 +122,8 @@ class PollBridge:
     def answer_waiting(self) -> None:
         """The poll that waits is answered with what there is, also if that is nothing."""
         waiting, self.waiting = self.waiting, None
-        if waiting is not None and not waiting.answer.done():
-            waiting.answer.set_result(self.answer(waiting.sequence))
+        if waiting is not None and not waiting.reply.done():
+            waiting.reply.set_result(self.reply(waiting.sequence))
 
     def wait(self, sequence: int) -> Waiting:
         """This poll is answered later."""
@@ -125,11 +138,11 @@ class PollBridge:
         if self.waiting is None:
             self.away_ms = away_ms
 
-    def empty_answer(self, sequence: int) -> bytes:
+    def empty_reply(self, sequence: int) -> Reply:
         """The answer to a poll that a newer one has overtaken: what there is to say goes to that one."""
-        return encode_poll(PollAnswer(connection=self.secret, sequence=sequence, received=self.last, frames=()))
+        return Reply(sequence, self.last, ())
 
-    def answer(self, sequence: int) -> bytes:
+    def reply(self, sequence: int) -> Reply:
         """The answer to this poll: what was not received, and what is new."""
         frames = [frame for _, again in self._unheard for frame in again]
         self._unheard.clear()
@@ -146,11 +159,10 @@ class PollBridge:
                 handed()
         if frames:
             self._unheard.append((sequence, frames))
-        body = PollAnswer(connection=self.secret, sequence=sequence, received=self.last, frames=raw_frames(frames))
-        encoded = self._answers[sequence] = encode_poll(body)
-        if len(self._answers) > ANSWERS_KEPT:
-            self._answers.popitem(last=False)
-        return encoded
+        reply = self._replies[sequence] = Reply(sequence, self.last, tuple(frames))
+        if len(self._replies) > REPLIES_KEPT:
+            self._replies.popitem(last=False)
+        return reply
 
     def take_number(self, sequence: int) -> None:
         """This poll's frames are taken now, once."""
@@ -183,35 +195,36 @@ class RuntimePoll:
                 code = "request.invalid_shape" if body.readable else "request.invalid_json"
                 raise shape_fault(code, body.errors)
             if body.connection is None:
-                answer: bytes | None = self._begin(scope, body)
+                secret = base64.urlsafe_b64encode(self._random(limits.CONNECTION_SECRET_BYTES)).decode().rstrip("=")
+                reply: Reply | None = self._begin(scope, body, secret)
             else:
-                answer = await self._go_on(body, receive)
+                secret = body.connection
+                reply = await self._go_on(body, secret, receive)
         except Fault as fault:
             await _respond(send, fault.status, msgspec.json.encode(document_of(fault)), MEDIA_TYPE)
             return
-        if answer is not None:
-            await _respond(send, 200, answer, "application/json")
+        if reply is not None:
+            await _respond(send, 200, reply.spelled(secret), "application/json")
 
     # -- the first poll ----------------------------------------------------------------------------------------------
 
-    def _begin(self, scope: MutableMapping[str, Any], body: PollRequest) -> bytes:
+    def _begin(self, scope: MutableMapping[str, Any], body: PollRequest, secret: str) -> Reply:
         opening = self._hub.knock(scope["client"][0] if scope.get("client") else "")
         if opening is None:
             raise Fault("request.rate_limited")
-        secret = base64.urlsafe_b64encode(self._random(limits.CONNECTION_SECRET_BYTES)).decode().rstrip("=")
-        bridge = PollBridge(secret, opening, self._monotonic_ms())
-        self._bridges[_hash(secret)] = bridge
+        bridge = PollBridge(_hash(secret), opening, self._monotonic_ms())
+        self._bridges[bridge.key] = bridge
         bridge.send(opening.challenge)
         bridge.take_number(body.sequence)
-        return bridge.answer(body.sequence)
+        return bridge.reply(body.sequence)
 
     # -- the others --------------------------------------------------------------------------------------------------
 
-    async def _go_on(self, body: PollRequest, receive: Receive) -> bytes | None:
-        bridge = self._bridges.get(_hash(body.connection or ""))
+    async def _go_on(self, body: PollRequest, secret: str, receive: Receive) -> Reply | None:
+        bridge = self._bridges.get(_hash(secret))
         if bridge is None:
             raise Fault("connection.ended")
-        known = bridge.known_answer(body.sequence)
+        known = bridge.known_reply(body.sequence)
         if known is not None:
             return known
         bridge.heard(body.received)
@@ -225,10 +238,10 @@ class RuntimePoll:
             if body.sequence < bridge.last - NUMBERS_KEPT:
                 raise Fault("connection.poll_too_old")
             bridge.take_number(body.sequence)
-            await self._take(bridge, body)
-        return await self._answer(bridge, body.sequence, receive)
+            await self._take(bridge, body, secret)
+        return await self._reply(bridge, body.sequence, receive)
 
-    async def _take(self, bridge: PollBridge, body: PollRequest) -> None:
+    async def _take(self, bridge: PollBridge, body: PollRequest, secret: str) -> None:
         """Its frames, after those of the polls before it."""
         async with bridge.taking:
             for raw in body.frames:
@@ -240,12 +253,12 @@ class RuntimePoll:
                     if waiting is not None:
                         await waiting
                 elif bridge.opening is not None:
-                    await self._hello(bridge, bridge.opening, data)
+                    await self._hello(bridge, bridge.opening, data, secret)
 
-    async def _hello(self, bridge: PollBridge, opening: Opening, data: bytes) -> None:
+    async def _hello(self, bridge: PollBridge, opening: Opening, data: bytes, secret: str) -> None:
         bridge.opening = None
         try:
-            outcome = await opening.answer(data, bridge, bridge.secret)
+            outcome = await opening.answer(data, bridge, secret)
         finally:
             opening.end()
         if isinstance(outcome, Refusal):
@@ -254,28 +267,28 @@ class RuntimePoll:
         else:
             bridge.connection = outcome
 
-    async def _answer(self, bridge: PollBridge, sequence: int, receive: Receive) -> bytes | None:
+    async def _reply(self, bridge: PollBridge, sequence: int, receive: Receive) -> Reply | None:
         """At once if there is something to say or this is not the newest poll; else when there is, or time is up."""
-        known = bridge.known_answer(sequence)  # it came again while it waited
+        known = bridge.known_reply(sequence)  # it came again while it waited
         if known is not None:
             return known
         if sequence < bridge.last:
-            return bridge.empty_answer(sequence)
+            return bridge.empty_reply(sequence)
         if bridge.has_frames or bridge.closing is not None:
             bridge.away_ms = self._monotonic_ms() + AWAY_MS
-            return bridge.answer(sequence)
+            return bridge.reply(sequence)
         waiting = bridge.wait(sequence)
         broken_off = asyncio.ensure_future(_until_disconnect(receive))
-        either: set[asyncio.Future[Any]] = {waiting.answer, broken_off}
+        either: set[asyncio.Future[Any]] = {waiting.reply, broken_off}
         try:
             await asyncio.wait(either, timeout=limits.POLL_WAIT_MS / 1000, return_when=asyncio.FIRST_COMPLETED)
         finally:
             broken_off.cancel()
-        gone = broken_off.done() and not broken_off.cancelled() and not waiting.answer.done()
+        gone = broken_off.done() and not broken_off.cancelled() and not waiting.reply.done()
         if not gone and bridge.waiting is waiting:
             bridge.answer_waiting()  # time is up
         bridge.waits_no_more(waiting, self._monotonic_ms() + (BROKEN_OFF_MS if gone else AWAY_MS))
-        return None if gone else waiting.answer.result()  # nobody reads an answer; the same number may come again
+        return None if gone else waiting.reply.result()  # nobody reads an answer; the same number may come again
 
     # -- ends --------------------------------------------------------------------------------------------------------
 
@@ -285,7 +298,7 @@ class RuntimePoll:
             self._end(bridge)
 
     def _end(self, bridge: PollBridge) -> None:
-        self._bridges.pop(_hash(bridge.secret), None)
+        self._bridges.pop(bridge.key, None)
         if bridge.opening is not None:
             bridge.opening.end()
         if bridge.closing is None:

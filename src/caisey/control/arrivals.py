@@ -27,7 +27,7 @@ from caisey.control.places import Places
 from caisey.control.remembered import save_journal, save_life
 from caisey.control.sessions import Handled, Sessions
 from caisey.control.statements import Statements
-from caisey.control.submissions import TRY_AGAIN_LATER, Submissions
+from caisey.control.submissions import Submissions
 from caisey.control.views import Views
 from caisey.core import commands as c
 from caisey.core.effects import confirmation, owed_on_connect
@@ -36,7 +36,7 @@ from caisey.protocol import frames as f
 from caisey.protocol import limits
 from caisey.protocol.codec import encode
 from caisey.protocol.handshake import ControlPlaneHandshake, RejectCode, Rejection, rejection
-from caisey.storage.contract import AppendFailed, Entry, Log, Overloaded, Write
+from caisey.storage.contract import Entry, Log, Write
 
 logger = structlog.get_logger(__name__)
 
@@ -111,14 +111,10 @@ class Arrivals:
     # -- coming in ---------------------------------------------------------------------------------------------------
 
     async def welcome(self, arrival: Arrival) -> Connection | Refusal:
-        """Write down who came, then let them in, then take what the hello said."""
+        """Write down who came, then let them in, then take what the hello said. Raises what the log raises."""
         hello = arrival.handshake.hello
-        try:
-            went_back = await self._write_down(arrival)
-            confirm = await self._owed(hello)
-        except (Overloaded, AppendFailed):
-            reject = f.Reject(code="server.overloaded", hint="Nothing was accepted. Try again in a moment.")
-            return Refusal(encode(reject), TRY_AGAIN_LATER, reject.code)
+        went_back = await self._write_down(arrival)
+        confirm = await self._owed(hello)
         record = self._directory.runtimes[hello.runtime_id]  # as it is now: a person may have decided meanwhile
         if record.revoked_at_ms is not None and record.compromised:
             return refused(rejection(RejectCode.RUNTIME_REVOKED))

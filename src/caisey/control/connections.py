@@ -54,7 +54,6 @@ class Connection:
         "pings",
         "room",
         "runtime",
-        "statements_until",
         "statements_wait",
         "unstored",
     )
@@ -69,7 +68,6 @@ class Connection:
         self.unstored = 0  # bytes of output likewise
         self.room: asyncio.Future[None] | None = None  # the reader waits for this
         self.statements_wait = False  # more statements follow the hello
-        self.statements_until = 0
 
     def send(self, data: bytes, handed: Callable[[], None] | None = None) -> None:
         """Queue one frame, unless the connection is closed."""
@@ -114,6 +112,7 @@ class LiveRuntime:
         "connections",
         "endpoint",
         "healthy",
+        "in_flight",
         "incarnation",
         "interval_ms",
         "journal",
@@ -149,6 +148,7 @@ class LiveRuntime:
         self.proved_ms: int | None = None
         self.checked_ms: int | None = None
         self.slept_ms = 0  # what its last heartbeat said
+        self.in_flight: dict[tuple[str, int], bool] = {}  # likewise; whether that may prove the attempt
 
     @property
     def best(self) -> Connection | None:

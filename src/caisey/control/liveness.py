@@ -20,6 +20,7 @@ from caisey.control.connections import Connection, Fleet, LiveEndpoint, LiveRunt
 from caisey.control.directory.store import Directory
 from caisey.control.journals import Journals
 from caisey.control.outbound import Outbound
+from caisey.control.places import Places
 from caisey.control.remembered import save_health, save_journal
 from caisey.control.sessions import Committed, Sessions
 from caisey.control.views import Views
@@ -55,6 +56,7 @@ class Liveness:
         journals: Journals,
         directory: Directory,
         sessions: Sessions,
+        places: Places,
         outbound: Outbound,
         log: Log,
         times: Times,
@@ -64,6 +66,7 @@ class Liveness:
         self._journals = journals
         self._directory = directory
         self._sessions = sessions
+        self._places = places
         self._outbound = outbound
         self._log = log
         self._times = times
@@ -93,7 +96,7 @@ class Liveness:
         if beat.journal_sequence > runtime.journal.mark:
             self._journals.seen(runtime.journal, beat.journal_sequence)
             endpoint.view = None
-        if beat.in_flight:
+        if beat.in_flight or runtime.in_flight:
             self._in_flight(runtime, beat)
         connection.send(encode(f.HeartbeatAck(sequence=beat.sequence, server_time_ms=self._times.now_ms())))
         self._keep_proved(connection)
@@ -109,15 +112,30 @@ class Liveness:
                 self.tell(endpoint.endpoint_id, c.Advance())
 
     def _in_flight(self, runtime: LiveRuntime, beat: f.Heartbeat) -> None:
-        """Each place in the list proves an attempt of this runtime, or of its journal, for two intervals."""
+        """A place in the list proves an attempt of this runtime, or of its journal, for two intervals."""
         proofs = runtime.endpoint.proofs
         now = self._times.now_ms()
+        former, runtime.in_flight = runtime.in_flight, {}
         for reference in beat.in_flight:
             key = (reference.tool_call_id, reference.number)
-            proofs.pop(key, None)
-            proofs[key] = now
+            known = former.get(key)
+            proves = runtime.in_flight[key] = self._may_prove(runtime, reference) if known is None else known
+            if proves:
+                proofs.pop(key, None)
+                proofs[key] = now
         while len(proofs) > PROOFS_KEPT:
             del proofs[next(iter(proofs))]
+
+    def _may_prove(self, runtime: LiveRuntime, reference: f.Reference) -> bool:
+        """As with frames: only of what was dispatched to it, or to its journal on this endpoint."""
+        place = self._places.of(reference.tool_call_id)
+        session = self._sessions.peek(place.session_id) if place is not None else None
+        call = session.calls.get(reference.tool_call_id) if session is not None else None
+        attempt = call.attempt(reference.number) if call is not None else None
+        if place is None or attempt is None:
+            return False
+        here = place.endpoint_id == runtime.endpoint.endpoint_id
+        return attempt.runtime_id == runtime.runtime_id or (here and attempt.journal_id == runtime.journal.journal_id)
 
     def pong(self, connection: Connection, received: Received[f.FromRuntime], pong: f.Pong) -> None:
         """The answer to a ping. One that fits none is ignored: it may be late."""

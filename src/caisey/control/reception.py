@@ -25,10 +25,13 @@ from caisey.control.keyring import Keyring
 from caisey.control.lives import Claim, Standing, judge
 from caisey.control.misreadings import Misreadings
 from caisey.control.outbound import Outbound
+from caisey.control.submissions import TRY_AGAIN_LATER
+from caisey.core.errors import Fault
 from caisey.protocol import frames as f
 from caisey.protocol import limits
 from caisey.protocol.codec import decode_from_runtime, encode
 from caisey.protocol.handshake import ControlPlaneHandshake, RejectCode, Rejection, rejection
+from caisey.storage.contract import AppendFailed, Overloaded
 
 logger = structlog.get_logger(__name__)
 
@@ -121,8 +124,14 @@ class Reception:
             hint = "Wait a minute. Too many of its frames could not be read; update the runtime."
             reject = f.Reject(code="runtime.too_many_faults", hint=hint)
             return Refusal(encode(reject), limits.CLOSE_FAULTS, reject.code)
-        async with self._one_at_a_time(hello.runtime_id):
-            return await self._judge(opening, hello, bridge, secret)
+        try:
+            async with self._one_at_a_time(hello.runtime_id):
+                return await self._judge(opening, hello, bridge, secret)
+        except (Fault, Overloaded, AppendFailed):  # what has to be written down first could not be
+            overloaded = Fault("server.overloaded")
+            return Refusal(
+                encode(f.Reject(code=overloaded.code, hint=overloaded.hint)), TRY_AGAIN_LATER, overloaded.code
+            )
 
     @asynccontextmanager
     async def _one_at_a_time(self, runtime_id: str) -> AsyncIterator[None]:

@@ -7,7 +7,6 @@ such attempt. Judges nothing: a promise is weighed by the session.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 import msgspec
 
@@ -25,9 +24,6 @@ from caisey.core import commands as c
 from caisey.core.errors import Fault
 from caisey.protocol import frames as f
 from caisey.storage.contract import Log, Overloaded, Write
-
-MORE_WAIT_MS: Final = 5_000
-"""How long after the last statement of a long row its end is assumed, where nothing else comes."""
 
 
 class Statements:

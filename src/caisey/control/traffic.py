@@ -74,6 +74,7 @@ def assemble(
         journals=journals,
         directory=directory,
         sessions=sessions,
+        places=places,
         outbound=outbound,
         log=log,
         times=times,
