@@ -354,10 +354,7 @@ def _after(run: Run, prompt: Document, offer: Offer, answer: Document | None, op
     )
     document.setdefault("session_id", prompt.get("session_id"))
     if offer.name not in FOLLOWED or options.detach:
-        if run.json:
-            run.terminal.json(document)
-        else:
-            run.terminal.say(f"Done: {offer.label}.", "done")
+        run.done(document, f"Done: {offer.label}.")
         return
     computer = following.computer_of(run, document)
     if check := document.get("check_prompt_id"):

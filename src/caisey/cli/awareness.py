@@ -83,15 +83,14 @@ def _notes(document: Document) -> Iterator[Line]:
 
 
 def _will_send(document: Document) -> Iterator[Line]:
-    from caisey.cli.calls import one_line
+    from caisey.cli.calls import EFFECT_WORDS, one_line
 
     sends = document.get("will_send") or []
     if not sends:
         yield None, "Will be sent: nothing"
         return
-    effects = {"read_only": "reads only", "idempotent": "safe to repeat"}
     for index, call in enumerate(sends):
         head = "Will be sent: " if index == 0 else "              "
         place = f"step {call['position']}: " if call.get("position") else ""
-        effect = effects.get(call.get("effect", ""), "may change things")
+        effect = EFFECT_WORDS.get(str(call.get("effect")), EFFECT_WORDS["mutating"])
         yield None, f"{head}{place}{call.get('literal') or one_line(call)}  ({effect})"

@@ -17,6 +17,7 @@ from caisey.cli.faults import UsageFault
 MOST_CALLS = 50
 SHELLS = frozenset({"shell", "powershell", "osascript"})
 """The tools whose streams are all they answer."""
+EFFECT_WORDS = {"read_only": "reads only", "idempotent": "safe to repeat", "mutating": "may change things"}
 _STEP_TOOL = re.compile(r"@([a-z][a-z0-9_]*)(?:\s+(.*))?", re.DOTALL)
 _BARE_POWERSHELL = re.compile(r"[A-Za-z0-9_./:\\=+-]+")
 

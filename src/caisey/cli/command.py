@@ -56,6 +56,13 @@ class Run:
         """Whether stdout is for a machine."""
         return self.asked.json_output
 
+    def done(self, document: Any, words: str) -> None:
+        """The end of a change: a document for a machine, a word for a person."""
+        if self.json:
+            self.terminal.json(document)
+        else:
+            self.terminal.say(words, "done")
+
     @cached_property
     def api(self) -> Api:
         """The control plane that flags, environment or the CLI's file name."""

@@ -163,7 +163,7 @@ def edit(
         body["removing"] = False
     if not body:
         raise UsageFault("Nothing is to be changed", hint="Use --name, --tag, --group or --restore.")
-    _changed(run, run.api.patch(f"/endpoints/{subject.endpoint(run.api, computer)['id']}", body), "Changed.")
+    run.done(run.api.patch(f"/endpoints/{subject.endpoint(run.api, computer)['id']}", body), "Changed.")
 
 
 @app.command("remove", cls=ApiCommand)
@@ -179,7 +179,7 @@ def remove(
     run = begin(ctx)
     found = subject.endpoint(run.api, computer)
     _sure(run, f"Remove {found.get('name')} ({_client(found) or 'no client group'})?", yes)
-    _changed(run, run.api.delete(f"/endpoints/{found['id']}"), "It is being removed.")
+    run.done(run.api.delete(f"/endpoints/{found['id']}"), "It is being removed.")
 
 
 @app.command("join", cls=ApiCommand)
@@ -198,7 +198,7 @@ def join(
     first, second = subject.endpoint(run.api, computer), subject.endpoint(run.api, other)
     _sure(run, f"Make {second.get('name')} ({second['id']}) a part of {first.get('name')} ({first['id']})?", yes)
     body = {"with": second["id"], **({"reason": reason} if reason else {})}
-    _changed(run, run.api.post(f"/endpoints/{first['id']}/join", body), "They are one now.")
+    run.done(run.api.post(f"/endpoints/{first['id']}/join", body), "They are one now.")
 
 
 @app.command("reviewed", cls=ApiCommand)
@@ -209,7 +209,7 @@ def reviewed(ctx: typer.Context, computer: Computer, *, reason: Reason) -> None:
     run = begin(ctx)
     found = subject.endpoint(run.api, computer)
     document = run.api.post(f"/endpoints/{found['id']}/journal-reviewed", {"reason": reason})
-    _changed(run, document, "Noted. Work that may change things is sent again.")
+    run.done(document, "Noted. Work that may change things is sent again.")
 
 
 @app.command("accept-runtime", cls=ApiCommand)
@@ -218,7 +218,7 @@ def accept_runtime(
 ) -> None:
     """Say that an agent under suspicion is the right one."""
     run = begin(ctx)
-    _changed(run, run.api.post(f"/runtimes/{runtime}/accept", {"reason": reason}), "Accepted.")
+    run.done(run.api.post(f"/runtimes/{runtime}/accept", {"reason": reason}), "Accepted.")
 
 
 @app.command("revoke-runtime", cls=ApiCommand)
@@ -236,7 +236,7 @@ def revoke_runtime(
     run = begin(ctx)
     _sure(run, f"Take {runtime} out of service for good?", yes)
     body = {"reason": reason, "compromised": compromised}
-    _changed(run, run.api.post(f"/runtimes/{runtime}/revoke", body), "Revoked.")
+    run.done(run.api.post(f"/runtimes/{runtime}/revoke", body), "Revoked.")
 
 
 # -- in words ---------------------------------------------------------------------------------------------------------
@@ -304,13 +304,6 @@ def _times(uses: int) -> str:
 
 
 # -- doing ------------------------------------------------------------------------------------------------------------
-
-
-def _changed(run: Run, document: Document | None, words: str) -> None:
-    if run.json:
-        run.terminal.json(document)
-    else:
-        run.terminal.say(words, "done")
 
 
 def _sure(run: Run, question: str, yes: bool) -> None:

@@ -37,7 +37,7 @@ def send_and_follow(run: Run, session: Document, endpoint: Document, body: Docum
     computer = str(endpoint.get("name") or endpoint["id"])
     place = computer_and_client(endpoint)
     for call in body.get("tool_calls", []):
-        effect = {"read_only": "reads only", "idempotent": "safe to repeat"}.get(call.get("effect"), "")
+        effect = calls.EFFECT_WORDS.get(call.get("effect", ""))
         run.terminal.say(f"{place}: {calls.one_line(call)}" + (f"  ({effect})" if effect else ""), "plain")
     try:
         prompt = run.api.post(f"/sessions/{session['id']}/prompts", body, key=options.key or new_key())

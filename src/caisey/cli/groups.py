@@ -8,7 +8,6 @@ import typer
 
 from caisey.cli.command import ApiCommand, begin, group
 from caisey.cli.terminal import Column
-from caisey.cli.tokens import done
 
 app = group("Client groups: one for each customer or environment.")
 
@@ -35,6 +34,6 @@ def add(ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]
     run = begin(ctx)
     made = run.api.post("/client-groups", {"name": name})
     if run.json:
-        done(run, made, "")
+        run.terminal.json(made)
     else:
         run.terminal.print(made["id"])

@@ -9,7 +9,7 @@ import typer
 from caisey.cli.command import ApiCommand, begin, group
 from caisey.cli.faults import UsageFault
 from caisey.cli.terminal import Column
-from caisey.cli.tokens import Groups, done, groups_words
+from caisey.cli.tokens import Groups, groups_words
 
 app = group("Who belongs to the organization, in which role.")
 
@@ -45,7 +45,7 @@ def add(
     run = begin(ctx)
     body = {"email": email, "role": role, "name": name, "client_group_ids": client_group}
     member = run.api.post("/members", body)
-    done(run, member, f"Added: {member['id']}.")
+    run.done(member, f"Added: {member['id']}.")
 
 
 @app.command("edit", cls=ApiCommand)
@@ -67,7 +67,7 @@ def edit(
         body["client_group_ids"] = client_group
     if not body:
         raise UsageFault("Nothing is to be changed", hint="Use --role, --name, --group or --all-groups.")
-    done(run, run.api.patch(f"/members/{member}", body), "Changed.")
+    run.done(run.api.patch(f"/members/{member}", body), "Changed.")
 
 
 @app.command("remove", cls=ApiCommand)
@@ -75,4 +75,4 @@ def remove(ctx: typer.Context, member: MemberId) -> None:
     """Remove a member. Streams that they opened close within 5 s."""
     run = begin(ctx)
     run.api.delete(f"/members/{member}")
-    done(run, {"id": member, "removed": True}, "Removed.")
+    run.done({"id": member, "removed": True}, "Removed.")

@@ -16,7 +16,6 @@ from caisey.cli.completing import complete_endpoint
 from caisey.cli.faults import UsageFault
 from caisey.cli.spans import parse_span
 from caisey.cli.terminal import Column
-from caisey.cli.tokens import done
 
 app = group("What happens by itself, and when a person is asked.", lists=False)
 
@@ -64,7 +63,7 @@ def set_fields(
             wanted.pop(name, None)
         else:
             wanted[name] = value
-    done(run, run.api.put(path, wanted), "Set.")
+    run.done(run.api.put(path, wanted), "Set.")
 
 
 @app.command("effective", cls=ApiCommand)

@@ -121,7 +121,4 @@ def install(ctx: typer.Context, *, state_dir: StateDir, bridge: Bridge = "auto")
             hint=f"By hand, under any supervisor: caisey runtime run --state-dir {state_dir}",
             code="runtime.not_installed",
         ) from error
-    if run.json:
-        run.terminal.json({"path": str(where)})
-    else:
-        run.terminal.say(f"Installed: {where}", "done")
+    run.done({"path": str(where)}, f"Installed: {where}")

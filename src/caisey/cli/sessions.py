@@ -136,10 +136,7 @@ def edit(
     document = run.api.patch(
         f"/sessions/{session}", {name: value for name, value in given.items() if value is not None}
     )
-    if run.json:
-        run.terminal.json(document)
-    else:
-        run.terminal.say("Changed.", "done")
+    run.done(document, "Changed.")
 
 
 @app.command("close", cls=ApiCommand)
@@ -161,10 +158,7 @@ def close(
         if problem.code == "session.open_work":
             problem.hint = "\n".join([problem.hint or "", *_open_work(problem.body)])
         raise
-    if run.json:
-        run.terminal.json(document)
-    else:
-        run.terminal.say("Closed.", "done")
+    run.done(document, "Closed.")
 
 
 @app.command("events", cls=ApiCommand)

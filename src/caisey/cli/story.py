@@ -58,10 +58,10 @@ def _tell(run: Run, prompt: Document, calls: list[Document]) -> None:
 
 def _tell_call(run: Run, prompt: Document, call: Document) -> None:
     from caisey.cli import prompt_words
+    from caisey.cli.calls import EFFECT_WORDS
 
     say = run.terminal.print
-    effects = {"read_only": "reads only", "idempotent": "safe to repeat", "mutating": "may change things"}
-    say(f"Step {call['position']}: {prompt_words.short(call)}  ({effects.get(call['effect'], call['effect'])})")
+    say(f"Step {call['position']}: {prompt_words.short(call)}  ({EFFECT_WORDS.get(call['effect'], call['effect'])})")
     label, summary, ran = _standing(call)
     say(f"  {label}. {ran}.")
     if summary:

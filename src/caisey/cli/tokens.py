@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from caisey.cli.command import ApiCommand, Run, begin, group
+from caisey.cli.command import ApiCommand, begin, group
 from caisey.cli.faults import UsageFault
 from caisey.cli.local import administer
 from caisey.cli.prompt import span_of
@@ -98,15 +98,7 @@ def revoke(ctx: typer.Context, token: Annotated[str, typer.Argument(metavar="TOK
     """End a token. Streams that it opened close within 5 s."""
     run = begin(ctx)
     run.api.delete(f"/tokens/{token}")
-    done(run, {"id": token, "revoked": True}, "Revoked.")
-
-
-def done(run: Run, document: Any, words: str) -> None:
-    """The end of a change: a document for a machine, a word for a person."""
-    if run.json:
-        run.terminal.json(document)
-    else:
-        run.terminal.say(words, "done")
+    run.done({"id": token, "revoked": True}, "Revoked.")
 
 
 def groups_words(item: dict[str, Any]) -> str:

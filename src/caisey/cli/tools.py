@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from caisey.cli.calls import EFFECT_WORDS
 from caisey.cli.command import ApiCommand, begin, group
 from caisey.cli.faults import CliFault
 from caisey.cli.safe_text import safe_json
@@ -13,7 +14,6 @@ from caisey.cli.terminal import Column
 
 app = group("The tools, their arguments and what each may change.")
 
-EFFECTS = {"read_only": "reads only", "idempotent": "safe to repeat", "mutating": "may change things"}
 Document = dict[str, Any]
 
 
@@ -65,7 +65,7 @@ def effect_of(tool: Document) -> str:
     """What a call of it may do, in words."""
     if tool.get("effect_by_call"):
         return "said with each call, else may change things"
-    return EFFECTS.get(str(tool.get("effect")), "depends on its arguments")
+    return EFFECT_WORDS.get(str(tool.get("effect")), "depends on its arguments")
 
 
 def _arguments(tool: Document) -> str:
