@@ -241,6 +241,13 @@ class ActorShown(Document, frozen=True, kw_only=True):
     id: str
 
 
+class AuditKey(Document, frozen=True, kw_only=True):
+    """The control plane's public key, in base64."""
+
+    algorithm: str
+    public_key: str
+
+
 class ToolShown(Document, frozen=True, kw_only=True):
     """One tool. `effect` is that of a call for which nobody says more; with `effect_by_call` a person may state any.
     `verify` is the read-only check; its arguments are taken from the call's, or null where a person writes them."""

@@ -6,6 +6,7 @@ Owns which rows a reader gets. The counting is `control.reports`', the chain of 
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
@@ -16,6 +17,7 @@ from caisey.api import scope
 from caisey.api.call import Answer, Call, Route, Sending
 from caisey.api.documents import (
     AttentionItem,
+    AuditKey,
     EventShown,
     RecoveryLine,
     Report,
@@ -241,6 +243,12 @@ async def audit(call: Call) -> Answer:
     return Answer(page_of(events, query.limit, lambda event: (event.sequence,), Stored.to_public))
 
 
+async def audit_key(call: Call) -> Answer:
+    """What to check the signature of a head with, offline."""
+    public_key = base64.b64encode(call.services.control_plane_key).decode()
+    return Answer(AuditKey(algorithm="Ed25519", public_key=public_key))
+
+
 async def export(call: Call) -> Sending:
     """Every event up to a head that is signed now, and that head as the last line."""
     services = call.services
@@ -302,6 +310,14 @@ ROUTES: Final = (
         query=EventsQuery,
         whole_organization=True,
         answers=Page[EventShown],
+    ),
+    Route(
+        method="GET",
+        path="/audit/key",
+        role=Role.VIEWER,
+        summary="The public key that signs heads",
+        read=audit_key,
+        answers=AuditKey,
     ),
     Route(
         method="GET",
