@@ -212,7 +212,7 @@ class Chaos:
         broken = self.report.broken
         last = call["attempts"][-1]["verdict"]
         kinds = [a["verdict"]["kind"] for a in call["attempts"] if a["verdict"]]
-        kind = "answered" if "answered" in kinds else str(last and last["kind"])
+        kind = "answered" if "answered" in kinds else f"{last and last['kind']}, ran {call['ran']}"
         self.report.verdicts[kind] = self.report.verdicts.get(kind, 0) + 1
         self.report.waiting += prompt["state"] == "waiting"
         if lines > call["consents"]:

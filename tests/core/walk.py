@@ -20,7 +20,7 @@ from tests.core.world import ANNA, BERT, World, execution, spec
 
 Step = tuple[str, int, int]
 
-HOSTILE = "{who}\x1b[31m\u202e<b>None</b> `x` \n " + "ż" * 300
+HOSTILE = "{who}\x1b[31m\u202e<b>x</b> `x` \n " + "ż" * 300
 
 ENDS: list[dict[str, Any]] = [
     {},

@@ -104,15 +104,15 @@ def test_nothing_starts_twice_and_nothing_is_said_better_than_it_is(
 ) -> None:
     """§9: "A mutating tool call starts at most once per consent, whatever is lost, doubled, delayed, reordered or
     restarted"; a verdict "never says a better `ran` than is proved"."""
-    storm(api, fleet, seed, shared, effect, None)
+    storm(api, fleet, seed, shared=shared, effect=effect)
 
 
 def test_the_same_while_the_control_plane_is_killed(api: Api, fleet: Fleet, server: Server) -> None:
     """§9, 2 and 3 together: `kill -9` in the middle of it."""
-    storm(api, fleet, 3, True, "mutating", server)
+    storm(api, fleet, 3, shared=True, effect="mutating", victim=server)
 
 
-def storm(api: Api, fleet: Fleet, seed: int, shared: bool, effect: str, victim: Server | None) -> None:
+def storm(api: Api, fleet: Fleet, seed: int, *, shared: bool, effect: str, victim: Server | None = None) -> None:
     first = fleet.runtime()
     runtimes = [first, fleet.sibling(first, shared_journal=shared)]
     api.put(f"/endpoints/{first.endpoint_id}/policy", CHAOS)
@@ -131,7 +131,7 @@ def storm(api: Api, fleet: Fleet, seed: int, shared: bool, effect: str, victim: 
     for runtime in runtimes:
         runtime.manners.reconcile = True
     for prompt in prompts:
-        ended = api.wait(prompt, at_rest, within=60, what="it has ended, or waits for a person")
+        ended = api.wait(prompt, at_rest, within=30, what="it has ended, or waits for a person")
         compare(ended, runtimes)
     kinds = Counter(views.verdict(api.prompt(prompt["id"])) for prompt in prompts)
     assert len(kinds) >= 2, kinds

@@ -155,10 +155,10 @@ class Journal:
         row.closed_up_to = max(row.closed_up_to, attempt[1])
         return record
 
-    def lose_processes(self, incarnation: str) -> None:
-        """Every command of that incarnation is dead, and nothing wrote its end."""
+    def lose_processes(self, runtime_id: str) -> None:
+        """Every command of that runtime is dead, and nothing wrote its end."""
         for record in self.unsettled():
-            if record.owner["incarnation"] == incarnation:
+            if record.owner["runtime_id"] == runtime_id:
                 record.alive = False
 
     # -- what it says --------------------------------------------------------------------------------------------

@@ -272,14 +272,16 @@ class Runtime:
             found[1].cancel()
 
     async def die_now(self, *, outlive: bool = False) -> None:
+        """The process ends. Commands that were let go may outlive it; what was only received is in nobody's hands."""
         await self._drop_links(stay_away=True)
-        if outlive:
-            return
-        for _, task in list(self.works.values()):
+        for attempt, (work, task) in list(self.works.items()):
+            if outlive and work.record is not None and work.record.alive:
+                continue
+            del self.works[attempt]
             if task is not asyncio.current_task():
                 task.cancel()
-        self.works.clear()
-        self.journal.lose_processes(self.incarnation)
+        if not outlive:
+            self.journal.lose_processes(self.runtime_id)
         self.recording.add("note", "died", {})
 
     async def crash_now(self, *, outlive: bool = False) -> None:

@@ -138,7 +138,7 @@ async def listen(data_dir: Path, directory: Directory) -> asyncio.Server:
 
 
 async def _serve_one(directory: Directory, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    if not _may_ask(writer.get_extra_info("socket")):
+    if not may_ask(writer.get_extra_info("socket")):
         return
     answer: Refused | Done
     try:
@@ -152,7 +152,7 @@ async def _serve_one(directory: Directory, reader: asyncio.StreamReader, writer:
     await writer.drain()
 
 
-def _may_ask(connection: Any) -> bool:
+def may_ask(connection: Any) -> bool:
     """The same user, or root. Where the system does not tell, the mode of the socket and of its directory decides."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
