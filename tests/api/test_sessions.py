@@ -172,9 +172,7 @@ def test_a_stale_look_is_told_what_is_new(api: Api, session: str) -> None:
     prompt = api.prompt(session, shell())
     api.post(f"/tool-calls/{call_of(prompt)}/actions", {"action": "escalate", "to": "somebody", "reason": "help"})
     body = {"action": "release", "reason": "go", "seen": 1}
-    status, code, problem = api.refused(
-        "POST", f"/tool-calls/{call_of(prompt)}/actions", body, key=uuid.uuid4().hex
-    )
+    status, code, problem = api.refused("POST", f"/tool-calls/{call_of(prompt)}/actions", body, key=uuid.uuid4().hex)
     assert (status, code) == (409, "action.stale")
     assert problem["new"]
     assert api.get(f"/prompts/{prompt['id']}/awareness")["seen"] == api.get(f"/prompts/{prompt['id']}")["sequence"]

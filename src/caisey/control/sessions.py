@@ -24,7 +24,8 @@ from caisey.core.effects import Effect, SendInput, effects_of
 from caisey.core.errors import Fault
 from caisey.core.ids import SESSION, new_id
 from caisey.core.session import Session, evolve, replay
-from caisey.core.states import AttemptState, CallState, Effect as ToolEffect, HoldReason
+from caisey.core.states import AttemptState, CallState, HoldReason
+from caisey.core.states import Effect as ToolEffect
 from caisey.core.tool_call import ImpossibleStep
 from caisey.core.view import Change, EndpointView
 from caisey.storage.contract import AppendFailed, Entry, Log, Overloaded
@@ -371,9 +372,7 @@ class Sessions:
         self._by_endpoint.clear()
 
 
-def _renumbered(
-    before: Session, records: list[e.Recorded], sequences: list[int]
-) -> tuple[list[e.Recorded], Session]:
+def _renumbered(before: Session, records: list[e.Recorded], sequences: list[int]) -> tuple[list[e.Recorded], Session]:
     """The same events with the sequences that they really have."""
     session, numbered = before, []
     for record, sequence in zip(records, sequences, strict=True):

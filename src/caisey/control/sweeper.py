@@ -10,6 +10,8 @@ import asyncio
 import heapq
 from collections.abc import Callable
 
+from typing import Any
+
 import structlog
 
 from caisey.control.clock import Clock
@@ -138,7 +140,7 @@ class Sweeper:
         future = self._sessions.submit(session_id, command)
         future.add_done_callback(lambda done: self._judge(session_id, done))
 
-    def _judge(self, session_id: str, done: asyncio.Future[object]) -> None:
+    def _judge(self, session_id: str, done: "asyncio.Future[Any]") -> None:
         error = done.exception() if not done.cancelled() else None
         if error is None:
             return

@@ -32,7 +32,7 @@ class PolicyFields(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unkno
     mutating_age_s: Seconds | msgspec.UnsetType = msgspec.UNSET
     approval_expiry_s: Seconds | msgspec.UnsetType = msgspec.UNSET
     output_limit_bytes: Annotated[int, msgspec.Meta(ge=4096, le=1 << 32)] | msgspec.UnsetType = msgspec.UNSET
-    escalate_to: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None | msgspec.UnsetType = msgspec.UNSET
+    escalate_to: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Policy(msgspec.Struct, frozen=True):

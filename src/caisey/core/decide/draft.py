@@ -12,7 +12,6 @@ from caisey.core.session import Session, evolve
 from caisey.core.tool_call import ToolCall
 from caisey.core.view import EndpointView
 
-
 ABOUT_A_CALL = (e.AttemptEvent, e.CallEvent)
 
 
