@@ -18,7 +18,27 @@ from tests.foreign.loop import LoopThread
 from tests.foreign.runtime import Runtime
 from tests.foreign.work import Gate, runs_until
 
-KINDS = ["acknowledged", "started", "output", "gap", "progress", "input_accepted", "finished", "refused", "statement", "heartbeat", "leaving", "pong", "problem", "hello", "challenge", "welcome", "dispatch", "cancel", "dance"]
+KINDS = [
+    "acknowledged",
+    "started",
+    "output",
+    "gap",
+    "progress",
+    "input_accepted",
+    "finished",
+    "refused",
+    "statement",
+    "heartbeat",
+    "leaving",
+    "pong",
+    "problem",
+    "hello",
+    "challenge",
+    "welcome",
+    "dispatch",
+    "cancel",
+    "dance",
+]
 EDGES = [0, 1, -1, 2**31, 2**53, 2**63 - 1, 2**63, -(2**63), 1e308, 0.5, True, None, "", "\x00", "é" * 40, [], {}]
 ANY = st.sampled_from(EDGES) | st.text(max_size=20) | st.integers(-5, 2**64)
 STREAMS = st.sampled_from(["stdout", "stderr", "result", "elsewhere"])

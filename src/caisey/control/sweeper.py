@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
-
 from typing import Any
 
 import structlog
@@ -140,7 +139,7 @@ class Sweeper:
         future = self._sessions.submit(session_id, command)
         future.add_done_callback(lambda done: self._judge(session_id, done))
 
-    def _judge(self, session_id: str, done: "asyncio.Future[Any]") -> None:
+    def _judge(self, session_id: str, done: asyncio.Future[Any]) -> None:
         error = done.exception() if not done.cancelled() else None
         if error is None:
             return
