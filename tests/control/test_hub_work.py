@@ -251,6 +251,54 @@ def test_a_streamed_result_of_which_a_part_is_missing(plane: Plane, runtime: Run
     assert attempt.verdict.kind is Kind.MALFORMED_RESULT
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_number_that_the_log_cannot_hold_is_kept_as_text(plane: Plane, runtime: Runtime, streamed: bool) -> None:
+    """The protocol allows 64 bits, what stands under a digest 53 (RFC 8785)."""
+    large = {**SERVICE, "index": 2**60, "ratios": [1e20, 0.5, -(2**63)], "small": 2**53 - 1}
+    changes = [{"what": "serial", "before": 2**62, "after": {"is": 2**61}}]
+
+    async def script(work: Work) -> None:
+        await work.start()
+        if streamed:
+            await work.output(json.dumps(large).encode(), "result")
+        await work.finish(result=None if streamed else large, changes=changes)
+
+    runtime.script = script
+    finished = plane.ended(ask_service(plane, runtime)).finished
+    assert finished is not None
+    assert not finished.faults
+    kept = {"index": str(2**60), "ratios": ["1e+20", 0.5, str(-(2**63))], "small": 2**53 - 1}
+    assert finished.result == {**SERVICE, **kept}
+    assert finished.changes == ({"what": "serial", "before": str(2**62), "after": {"is": str(2**61)}},)
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer"),
+    [
+        ({"type": "acknowledged", "journal_sequence": 2**53}, "/journal_sequence"),
+        ({"type": "started", "journal_sequence": 1, "pid": 2**60, "process_key": "x"}, "/pid"),
+        ({"type": "progress", "cpu_ms": 2**63 - 1, "bytes": {}}, "/cpu_ms"),
+        ({"type": "output", "stream": "stdout", "offset": 2**53 - 2, "data": "AAAA"}, "/offset"),
+        ({"type": "output", "stream": "stdout", "offset": 2**60, "data": "AAAA"}, "/offset"),
+        ({"type": "gap", "stream": "stdout", "offset": 2**52, "length": 2**53 - 1, "why": "lost"}, "/length"),
+    ],
+)
+def test_a_frame_with_a_number_that_the_log_cannot_hold(
+    plane: Plane, runtime: Runtime, fields: Frame, pointer: str
+) -> None:
+    gate = Gate()
+    runtime.script = runs_until(gate, stdout=b"")
+    runtime.connect()
+    (call,) = plane.prompt(plane.session(runtime.endpoint_id))
+    plane.until(lambda: plane.attempt(call).state is AttemptState.STARTED)
+    runtime.say({"attempt": {"tool_call_id": call, "number": 1}, **fields})
+    problem = runtime.saw("problem").frame
+    assert (problem["code"], [error["pointer"] for error in problem["errors"]]) == ("frame.invalid_shape", [pointer])
+    gate.open()
+    plane.ended(call)
+    assert plane.log.health().failures == 0
+
+
 # -- cancel and input ---
 
 

@@ -22,6 +22,7 @@ from caisey.control.places import Places
 from caisey.control.remembered import save_journal
 from caisey.control.results import Results
 from caisey.control.statements import Statements
+from caisey.control.storable import too_large
 from caisey.control.streams import Streams
 from caisey.control.submissions import Submissions, not_yours
 from caisey.core import commands as c
@@ -86,6 +87,10 @@ class Inbound:
             self._misreadings.take(connection, received)
             return self._submissions.room(connection)
         frame = received.frame
+        unstorable = too_large(frame, received.data)
+        if unstorable is not None:
+            self._misreadings.take(connection, unstorable)
+            return self._submissions.room(connection)
         if connection.statements_wait:
             self._await_statements(connection, frame)
         if isinstance(frame, f.Pong):

@@ -18,6 +18,7 @@ from caisey.control.directory.store import Directory
 from caisey.control.ledger import Ledger, Subject, Unreadable
 from caisey.control.places import Places
 from caisey.control.statements import unknown_attempt
+from caisey.control.storable import storable
 from caisey.control.streams import About, Streams, Submit
 from caisey.core import commands as c
 from caisey.core import events as e
@@ -32,6 +33,8 @@ from caisey.protocol.shapes import Shape
 from caisey.storage.contract import Log, Overloaded, Write
 
 MINUTE_MS: Final = 60_000
+FAULTS_NAMED: Final = 50  # in the evidence of one attempt; the ledger has them all
+POINTER_LENGTH: Final = 300
 BROKEN_MESSAGES: Final = {
     limits.CLOSE_TOO_LARGE: ("frame.too_large", f"message of at most {limits.MESSAGE_BYTES} bytes", "a longer one"),
     limits.CLOSE_INVALID_UTF8: ("frame.invalid_json", "UTF-8", "other bytes"),
@@ -151,17 +154,17 @@ class Misreadings:
 
 
 def _command(about: About, fault: FrameFault) -> c.RuntimeCommand:
-    faults = tuple(e.Shape(x.pointer, x.expected, x.found) for x in fault.errors)
+    faults = tuple(e.Shape(x.pointer[:POINTER_LENGTH], x.expected, x.found) for x in fault.errors[:FAULTS_NAMED])
     if fault.frame_type != "finished":
         return about.command(c.ReceiveShapeFault, code=fault.code, faults=faults)
     parts = salvage(fault)
     return about.command(
         c.ReceiveFinished,
         journal_sequence=_sequence(fault.document),
-        execution=None if parts.execution is None else msgspec.to_builtins(parts.execution),
-        result=None if parts.result is UNSET else parts.result,
+        execution=None if parts.execution is None else storable(msgspec.to_builtins(parts.execution)),
+        result=None if parts.result is UNSET else storable(parts.result),
         has_result=parts.result is not UNSET,
-        changes=tuple(msgspec.to_builtins(change) for change in parts.changes or ()),
+        changes=tuple(storable(msgspec.to_builtins(change)) for change in parts.changes or ()),
         faults=faults,
         readable=False,
     )
@@ -170,4 +173,4 @@ def _command(about: About, fault: FrameFault) -> c.RuntimeCommand:
 def _sequence(document: Any) -> int:
     """The sequence of an unreadable frame, where that much of it can be read."""
     said = document.get("journal_sequence") if isinstance(document, dict) else None
-    return said if type(said) is int and 0 <= said <= limits.MAX_INTEGER else 0
+    return said if type(said) is int and 0 <= said <= limits.MAX_SIGNED_INTEGER else 0

@@ -14,6 +14,7 @@ from msgspec import UNSET
 
 from caisey.control.ledger import Ledger, Subject
 from caisey.control.sessions import Sessions
+from caisey.control.storable import storable
 from caisey.control.streams import About, Streams, Submit, attempt_in
 from caisey.core import commands as c
 from caisey.core import events as e
@@ -93,9 +94,9 @@ class Results:
             c.ReceiveFinished,
             journal_sequence=frame.journal_sequence,
             execution=msgspec.to_builtins(frame.execution),
-            result=None if result is UNSET else result,
+            result=None if result is UNSET else storable(result),
             has_result=result is not UNSET,
-            changes=tuple(msgspec.to_builtins(change) for change in frame.changes),
+            changes=tuple(storable(msgspec.to_builtins(change)) for change in frame.changes),
             faults=tuple(e.Shape(x.pointer, x.expected, x.found) for x in shape.faults) if shape else (),
         )
         self._submit(about, command, writes)
