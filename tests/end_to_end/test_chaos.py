@@ -29,7 +29,7 @@ def moody(mood: random.Random) -> Script:
 
     async def script(work: Work) -> None:
         fate = mood.randrange(9)
-        if fate == 0:
+        if fate == 0 and work.record is None:
             return  # never arrived
         await work.acknowledge(say=mood.random() < 0.7)
         if fate == 1:
