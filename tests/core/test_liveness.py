@@ -11,7 +11,6 @@ from caisey.core.liveness import (
     BUSY_FLOOR_MS,
     FLEET_BEATS_PER_SECOND,
     Reason,
-    beats_missed,
     grace_ms,
     health_of,
     interval_for,
@@ -41,8 +40,6 @@ def test_nobody_is_silent_before_the_beats_that_may_be_missed(interval: int, all
     silence = silence_allowed_ms(interval, allowed)
     assert silence >= interval * allowed, "a beat that is late by its jitter is not missed"
     assert silence <= interval * allowed * 1.1 + 1
-    assert beats_missed(silence - 1, interval) <= allowed
-    assert beats_missed(silence + interval, interval) >= allowed
 
 
 @pytest.mark.parametrize(("proved", "fresh"), [(NOW, True), (NOW - 2_000, True), (NOW - 2_001, False), (0, False)])

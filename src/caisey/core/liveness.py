@@ -50,11 +50,6 @@ def silence_allowed_ms(interval_ms: int, missed_to_unhealthy: int) -> int:
     return int(interval_ms * missed_to_unhealthy * (1 + JITTER))
 
 
-def beats_missed(silent_ms: int, interval_ms: int) -> int:
-    """How many beats should have come in the meantime, with the jitter given to the runtime."""
-    return int(max(0, silent_ms) / (max(1, interval_ms) * (1 + JITTER)))
-
-
 def proof_is_fresh(proved_at_ms: int, interval_ms: int, now_ms: int) -> bool:
     """Whether a proof is young enough to send (RECOVERY.md §6)."""
     return proved_at_ms > 0 and now_ms - proved_at_ms <= PROOF_INTERVALS * interval_ms
