@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from msgspec.structs import replace
 
+from caisey.core import commands as c
 from caisey.core.awareness import present_awareness
 from caisey.core.decide.actions import offered
 from caisey.core.next_actions import NEVER_FIRST
@@ -326,6 +327,10 @@ def test_a_failed_command_shows_the_first_line_of_its_error() -> None:
     world.finish(ended=execution(exit_code=5))
     assert attempt_of(shown(world))["verdict"]["summary"] == (
         "It ran and ended with exit code 5. It wrote no error message."
+    )
+    world.do(c.ReceiveOutput(**world._about("tcl_1", 1, "R1"), stream="stderr", offset=0, length=30))
+    assert attempt_of(shown(world))["verdict"]["summary"] == (
+        "It ran and ended with exit code 5. What it wrote is kept."
     )
     errors = {("tcl_1", 1, "stderr"): [(0, b"\n  \x1b[31mUnit {cups} not found.\x07\nmore")]}
     summary = attempt_of(shown(world, telling=Telling(output=errors)))["verdict"]["summary"]

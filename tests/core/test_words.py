@@ -142,7 +142,7 @@ WHY: dict[Kind, tuple[tuple[str | None, ...], tuple[Ran, ...]]] = {
     Kind.REFUSED: (
         (
             "attempt.superseded", "attempt.withdrawn", "runtime.busy", "runtime.revoked", "dispatch.changed",
-            "dispatch.too_old", "journal.full", "tool.unknown", "anything.else", "",
+            "dispatch.too_old", "journal.full", "tool.unknown", "tool.wrong_platform", "anything.else", "",
         ),
         tuple(Ran),
     ),

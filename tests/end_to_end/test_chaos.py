@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from tests.end_to_end import views
-from tests.end_to_end.client import Api, shell
+from tests.end_to_end.client import Api, shell, story
 from tests.end_to_end.fleet import Fleet
 from tests.end_to_end.server import Server, until
 from tests.end_to_end.views import Prompt
@@ -96,6 +96,17 @@ def compare(prompt: Prompt, runtimes: list[Runtime]) -> None:
             assert attempt["number"] in ran, f"#{attempt['number']} is shown as run, and did not"
 
 
+def frames_about(tool_call_id: str, runtimes: list[Runtime]) -> str:
+    """Every frame about one call, and every life and death around it."""
+    lines = []
+    for runtime in runtimes:
+        for seen in runtime.recording.entries:
+            asked = [a["tool_call_id"] for a in seen.frame.get("attempts") or ()]
+            if seen.about(tool_call_id) or tool_call_id in asked or seen.type in ("died", "opened", "closed"):
+                lines.append(f"{seen.at:.3f} {runtime.runtime_id[-4:]} {seen.direction} {seen.type} {seen.frame}")
+    return "\n" + "\n".join(sorted(lines))
+
+
 @pytest.mark.parametrize("effect", ["mutating", "read_only"])
 @pytest.mark.parametrize("shared", [True, False], ids=["one journal", "two journals"])
 @pytest.mark.parametrize("seed", [1, 2])
@@ -131,8 +142,12 @@ def storm(api: Api, fleet: Fleet, seed: int, *, shared: bool, effect: str, victi
     for runtime in runtimes:
         runtime.manners.reconcile = True
     for prompt in prompts:
-        ended = api.wait(prompt, at_rest, within=30, what="it has ended, or waits for a person")
-        compare(ended, runtimes)
+        try:
+            ended = api.wait(prompt, at_rest, within=30, what="it has ended, or waits for a person")
+            compare(ended, runtimes)
+        except AssertionError as error:
+            error.add_note(story(api.prompt(prompt["id"])) + frames_about(views.call(prompt)["id"], runtimes))
+            raise
     kinds = Counter(views.verdict(api.prompt(prompt["id"])) for prompt in prompts)
     assert len(kinds) >= 2, kinds
     until(lambda: all(r.recording.faults == [] for r in runtimes), within=1, what="no fault of the control plane")

@@ -17,6 +17,10 @@ LAST_WORDS = frozenset({"process_gone", "finished", "superseded", "closed"})
 Judgement = Literal["take", "take_up_again", "repeat", "lower", "closed", "changed_refuse", "changed_problem", "noted"]
 
 
+class ClaimFailedError(Exception):
+    """Withdrawn, superseded or taken up by another incarnation: the command is not let go."""
+
+
 @dataclass
 class Record:
     """What is known of one attempt. `receipts` are kept as they were sent, so that they can be repeated."""
@@ -59,6 +63,8 @@ class Journal:
     rows: dict[str, Row] = field(default_factory=dict)
     starts: list[tuple[str, int, int]] = field(default_factory=list)
     """(tool call, number, consent) of every command that was really let go: the truth, for tests to compare with."""
+    live: set[str] = field(default_factory=set)
+    """The incarnations that live beside this journal: the lock that a real one would look at."""
 
     def snapshot(self) -> Journal:
         return copy.deepcopy(self)
@@ -103,7 +109,7 @@ class Journal:
             fresh = record is None and consent not in row.consents
             return "changed_refuse" if fresh else "changed_problem"
         if record is not None:
-            gone = record.state == "received" and record.owner["incarnation"] != incarnation
+            gone = record.state == "received" and record.owner["incarnation"] not in {incarnation, *self.live}
             return "take_up_again" if gone else "repeat"
         if consent in row.consents or any(r.alive for r in row.records.values()):
             return "noted"
@@ -123,10 +129,10 @@ class Journal:
         row.highest = max(row.highest, attempt[1])
         return record
 
-    def claim(self, record: Record, process: Frame) -> None:
-        """The compare-and-set from received to started."""
-        if record.state != "received":
-            raise RuntimeError(f"claim of {record.attempt} while {record.state}")
+    def claim(self, record: Record, owner: Frame, process: Frame) -> None:
+        """The compare-and-set from received to started, on the attempt and the incarnation that owns it."""
+        if record.state != "received" or record.owner != owner:
+            raise ClaimFailedError(f"{record.attempt} is {record.state}, owned by {record.owner}")
         record.state, record.sequence, record.process, record.alive = "started", self.write(), process, True
         self.rows[record.attempt[0]].consents.add(record.consent)
         self.starts.append((*record.attempt, record.consent))

@@ -14,12 +14,12 @@ from typing import Any
 from tests.foreign.bridges import Bridge, BridgeClosedError, LongPollBridge, WebSocketBridge
 from tests.foreign.checks import address_fault, signature_fault
 from tests.foreign.hearing import Hearing
-from tests.foreign.journal import Journal
+from tests.foreign.journal import ClaimFailedError, Journal
 from tests.foreign.link import Link
 from tests.foreign.loop import LoopThread
 from tests.foreign.manners import Machine, Manners
 from tests.foreign.recording import Recording, Seen
-from tests.foreign.wire import Attempt, Frame, Keys, encode, fresh_id, now_ms, pin_of
+from tests.foreign.wire import Attempt, Frame, Keys, encode, fresh_id, named, now_ms, pin_of
 from tests.foreign.work import Script, Work, answers
 
 VERSION = "0.1.0"
@@ -223,7 +223,7 @@ class Runtime:
                     await self.send(
                         {
                             "type": "output",
-                            "attempt": {"tool_call_id": record.attempt[0], "number": record.attempt[1]},
+                            "attempt": named(record.attempt),
                             "stream": stream,
                             "offset": offset,
                             "data": encode(bytes(data[offset:])),
@@ -257,7 +257,10 @@ class Runtime:
 
     def work(self, work: Work) -> None:
         async def go() -> None:
-            await self.script(work)
+            try:
+                await self.script(work)
+            except ClaimFailedError as error:
+                self.recording.add("note", "claim_failed", {"attempt": named(work.attempt), "why": str(error)})
 
         self.works[work.attempt] = (work, asyncio.create_task(go()))
         self.works[work.attempt][1].add_done_callback(self._script_ended)
@@ -274,6 +277,7 @@ class Runtime:
     async def die_now(self, *, outlive: bool = False) -> None:
         """The process ends. Commands that were let go may outlive it; what was only received is in nobody's hands."""
         await self._drop_links(stay_away=True)
+        self.journal.live.discard(self.incarnation)
         for attempt, (work, task) in list(self.works.items()):
             if outlive and work.record is not None and work.record.alive:
                 continue
@@ -305,6 +309,7 @@ class Runtime:
         self.links = []
 
     async def _connect(self, kind: str) -> None:
+        self.journal.live.add(self.incarnation)
         former = self._keepers.pop(kind, None)
         if former:
             former.cancel()

@@ -88,7 +88,7 @@ class Work:
             "cwd": "/",
             "interpreter": "/bin/sh",
         }
-        self.runtime.journal.claim(self.record, process)
+        self.runtime.journal.claim(self.record, self.runtime.owner, process)
         return await self._receipt(self.record, "started", say, **{**process, **fields})
 
     async def output(self, data: bytes, stream: str = "stdout", *, say: bool = True) -> Frame:

@@ -283,11 +283,11 @@ def _session(writes: list[Write], organization_id: str, session: Session, record
             )
         )
     elif isinstance(event, e.SessionUpdated | e.SessionClosed):
-        state = "closed" if session.closed is not None else "open"
+        openness = "closed" if session.closed is not None else "open"
         writes.append(
             (
                 "UPDATE sessions SET title = ?, ticket = ?, owner = ?, state = ?, updated_at_ms = ?"
                 " WHERE session_id = ?",
-                (session.title, session.ticket, session.owner, state, now_ms, session.id),
+                (session.title, session.ticket, session.owner, openness, now_ms, session.id),
             )
         )

@@ -20,7 +20,7 @@ SHOWN: Final = 20
 """How many of the shapes, endpoints and so on of one group are listed."""
 
 
-class ShapeRow(NamedTuple):
+class ShapeRow(msgspec.Struct, frozen=True):
     """One row of `shapes`."""
 
     fingerprint: str
@@ -57,7 +57,7 @@ class Cause(NamedTuple):
     why: str
 
 
-class ShapeGroup(NamedTuple):
+class ShapeGroup(msgspec.Struct, frozen=True):
     """One line of the report."""
 
     group: dict[str, Any]

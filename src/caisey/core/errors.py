@@ -63,7 +63,6 @@ CODES: dict[str, Meaning] = {
     ),
     "enrollment.invalid_shape": Meaning(422, "The enrollment does not fit", "See `errors` for each place."),
     # -- sessions, prompts, actions --
-    # -- sessions, prompts, actions --
     "session.open_work": Meaning(409, "The session has open work", "Name each open tool call in `drop` or `keep`."),
     "session.closed": Meaning(409, "The session is closed", "Open a new session on the computer."),
     "endpoint.removing": Meaning(409, "The computer is being removed", "Undo the removal first."),
@@ -111,6 +110,15 @@ CODES: dict[str, Meaning] = {
     "attempt.withdrawn": Meaning(0, "Taken back before it started", "Send it again if it is still wanted."),
     "runtime.busy": Meaning(0, "The agent is busy", "It is sent when one of its calls ends."),
     "runtime.revoked": Meaning(0, "The agent was revoked", "Use another agent, or enroll it again."),
+    "runtime.cannot_start": Meaning(
+        0, "The agent could not start the command", "See its hint; check the agent on the computer."
+    ),
+    "tool.unknown": Meaning(0, "The agent does not have this tool", "Update the agent, or use another tool."),
+    "tool.version_unknown": Meaning(0, "The agent has the tool in another version", "Update the agent."),
+    "tool.wrong_platform": Meaning(0, "The tool is not for this operating system", "Use a shell instead."),
+    "tool.arguments_invalid": Meaning(
+        0, "The agent's tool does not take these arguments", "Update the agent: its tool differs from ours."
+    ),
     "dispatch.changed": Meaning(0, "The arguments differ from those in the journal", "Send it as a new call."),
     "dispatch.too_old": Meaning(0, "It waited longer than it may", "Send it again if it is still wanted."),
     "dispatch.signature": Meaning(0, "The signature does not fit", "Check the control plane's key: `caisey doctor`."),

@@ -461,6 +461,11 @@ def type_of(event: Event) -> str:
     return str(event.__struct_config__.tag)
 
 
+def type_of_class(cls: type[Event]) -> str:
+    """The dotted name of a type of event."""
+    return str(cls.__struct_config__.tag)
+
+
 def to_payload(event: Event) -> dict[str, Any]:
     """JSON builtins of the event, without its type."""
     payload: dict[str, Any] = msgspec.to_builtins(event)

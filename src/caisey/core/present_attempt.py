@@ -35,7 +35,7 @@ def standing(scene: Scene, a: Attempt) -> Standing | None:
     """Owner, deadline and next state of an open attempt; None once it has ended."""
     if not a.open:
         return None
-    owner, next_state = _OWNERS[a.state]
+    owner, next_state = OWNERS[a.state]
     due = due_of(a, scene.view)
     if a.state is AttemptState.HELD and a.hold is not None:
         due = a.hold.until_ms
@@ -51,7 +51,7 @@ def standing(scene: Scene, a: Attempt) -> Standing | None:
 
 
 # Whose move it is, and where it goes if the deadline passes without it.
-_OWNERS: dict[AttemptState, tuple[str, AttemptState]] = {
+OWNERS: dict[AttemptState, tuple[str, AttemptState]] = {
     AttemptState.QUEUED: ("control_plane", AttemptState.DISPATCHED),
     AttemptState.HELD: ("control_plane", AttemptState.ENDED),
     AttemptState.AWAITING_APPROVAL: ("approver", AttemptState.ENDED),

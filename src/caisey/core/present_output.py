@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from caisey.core.attempt import Attempt, Stream
 from caisey.core.present_evidence import gap_words
-from caisey.core.scene import OutputKey, Parts, Scene
+from caisey.core.scene import OutputKey, Parts, Scene, stated_stream
 from caisey.core.session import Session
 from caisey.core.spoken import size
 
@@ -116,16 +116,6 @@ def _stream(scene: Scene, attempt: Attempt, name: str) -> dict[str, Any]:
         "stored": stream.stored,
         "conflicts": stream.conflicts,
     }
-
-
-def stated_stream(attempt: Attempt, name: str) -> dict[str, Any]:
-    """What the end record says of a stream; zero where it says nothing, or nonsense."""
-    execution = (attempt.finished.execution if attempt.finished else None) or {}
-    streams = execution.get("streams")
-    stated = streams.get(name) if isinstance(streams, dict) else None
-    if not isinstance(stated, dict) or type(stated.get("bytes")) is not int:
-        return {"bytes": 0, "truncated": False}
-    return {"bytes": max(0, stated["bytes"]), "truncated": stated.get("truncated") is True}
 
 
 def joined(scene: Scene, parts: Parts, stream: Stream) -> str:

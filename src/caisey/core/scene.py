@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, tzinfo
 from functools import cached_property
+from typing import Any
 
 import msgspec
 
@@ -198,6 +199,11 @@ class Scene:
         parts = self.telling.output.get((attempt.tool_call_id, attempt.number, "stderr"), ())
         return first_line(parts[0][1][:SCANNED].decode(errors="replace"), LINE_LENGTH) if parts else None
 
+    def wrote(self, attempt: Attempt, stream: str) -> bool:
+        """Whether anything of that stream is known to have been written."""
+        known = attempt.streams.get(stream)
+        return (known is not None and known.stored > 0) or stated_stream(attempt, stream)["bytes"] > 0
+
     def last_line(self, attempt: Attempt) -> str | None:
         """The last line it wrote, by the notice or else by stdout."""
         if attempt.last_line:
@@ -252,6 +258,16 @@ def _by_itself(attempt: Attempt) -> bool:
 def _takes_work(runtime: RuntimeView) -> bool:
     lives = bool(runtime.bridges) and runtime.healthy and runtime.accepting
     return lives and not (runtime.revoked or runtime.settle_only or runtime.asleep)
+
+
+def stated_stream(attempt: Attempt, name: str) -> dict[str, Any]:
+    """What the end record says of a stream; zero where it says nothing, or nonsense."""
+    execution = (attempt.finished.execution if attempt.finished else None) or {}
+    streams = execution.get("streams")
+    stated = streams.get(name) if isinstance(streams, dict) else None
+    if not isinstance(stated, dict) or type(stated.get("bytes")) is not int:
+        return {"bytes": 0, "truncated": False}
+    return {"bytes": max(0, stated["bytes"]), "truncated": stated.get("truncated") is True}
 
 
 def fact_time(attempt: Attempt, fact: str, **detail: str) -> int | None:

@@ -1,13 +1,11 @@
 """The transcript's document as one HTML page that stands alone.
 
 Owns the page's elements and its style. Everything that is not ours is escaped at the one place where text enters
-(`_text`); there is no script, no link, no picture and no style on an element, so `CONTENT_SECURITY_POLICY` holds.
+(`_text`); there is no script, no link, no picture and no style on an element.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any, Final
@@ -40,10 +38,6 @@ pre, code, time { font-family: ui-monospace, monospace; font-size: .85em; }
 @media print { details > * { display: block; } }
 """
 
-STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-CONTENT_SECURITY_POLICY: Final = (
-    f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 TONES: Final = frozenset({"plain", "done", "run", "wait", "ask", "alarm"})
 
 

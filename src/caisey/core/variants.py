@@ -19,6 +19,9 @@ RECENT_MS = 60_000
 FRESH_MS = 1000
 
 _REFUSED_BY_CODE = {
+    "tool.unknown": "refused.unknown_tool",
+    "tool.version_unknown": "refused.unknown_tool",
+    "tool.wrong_platform": "refused.wrong_platform",
     "attempt.superseded": "refused.superseded",
     "attempt.withdrawn": "refused.withdrawn",
     "runtime.revoked": "refused.revoked",
@@ -26,7 +29,6 @@ _REFUSED_BY_CODE = {
     "dispatch.too_old": "refused.too_old",
     "journal.full": "refused.journal_full",
 }
-_UNKNOWN_TOOL_PREFIX = "tool."
 
 
 def of_attempt(scene: Scene, attempt: Attempt) -> str:
@@ -123,7 +125,9 @@ def _failed(s: Scene, a: Attempt, v: e.Verdict) -> str:
     execution = a.finished.execution if a.finished and a.finished.execution else {}
     if execution.get("signal") is not None:
         return "command_failed.signal"
-    return "command_failed" if s.error_line(a) is not None else "command_failed.silent"
+    if s.error_line(a) is not None:
+        return "command_failed"
+    return "command_failed.plain" if s.wrote(a, "stderr") else "command_failed.silent"
 
 
 def _timed_out(s: Scene, a: Attempt, v: e.Verdict) -> str:
@@ -134,8 +138,6 @@ def _refused(s: Scene, a: Attempt, v: e.Verdict) -> str:
     code = v.code or ""
     if code == "runtime.busy":
         return "refused.busy.automatic" if s.automatic_after(a) else "refused.busy"
-    if code.startswith(_UNKNOWN_TOOL_PREFIX):
-        return "refused.unknown_tool"
     return _REFUSED_BY_CODE.get(code, "refused.other")
 
 

@@ -250,6 +250,12 @@ _ENDED: dict[str, Entry] = {
         "It ran and ended with exit code {code}. It wrote no error message.",
         ("edit", "result", "help"),
     ),
+    "command_failed.plain": Entry(
+        Tone.ASK,
+        "The command reported an error",
+        "It ran and ended with exit code {code}. What it wrote is kept.",
+        ("edit", "result", "help"),
+    ),
     "command_failed.signal": Entry(
         Tone.ASK,
         "The command was ended by a signal",
@@ -291,6 +297,12 @@ _NOT_RUN: dict[str, Entry] = {
         "The agent cannot do this",
         "This agent (version {version}) does not have {tool} version {wanted}. {ran_sentence}",
         ("edit", "other", "fix"),
+    ),
+    "refused.wrong_platform": Entry(
+        Tone.ASK,
+        "Not for this kind of computer",
+        "{tool} does not exist for its operating system. {ran_sentence}",
+        ("edit", "help"),
     ),
     "refused.busy": Entry(
         Tone.ASK,
