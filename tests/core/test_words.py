@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from caisey import core
 from caisey.core import events as e
 from caisey.core.attempt import Attempt, Cancel, Hold, Stream
 from caisey.core.catalogue import ENGLISH, Catalogue, Tone
 from caisey.core.catalogue.form import CONSEQUENCE_LENGTH, LABEL_LENGTH, SENTENCE_LENGTH
 from caisey.core.filling import Own, fill, places
 from caisey.core.plain_text import first_line, literal, one_line, visible
+from caisey.core.present_evidence import TYPES
 from caisey.core.scene import Scene, Telling
 from caisey.core.session import Prompt, Session
 from caisey.core.spoken import clock, rfc3339, size, span, times
@@ -119,6 +122,30 @@ def test_every_action_of_an_entry_exists_and_sends_a_known_verb() -> None:
     assert verbs - {"approve", "deny"} == {str(a) for a in Action}
 
 
+SOURCES = [p.read_text(encoding="utf-8") for p in Path(core.__file__).parent.glob("*.py")]
+
+
+def test_every_phrase_that_is_asked_for_exists_and_none_is_dead() -> None:
+    code = "\n".join(SOURCES)
+    asked = set(re.findall(r"""(?:phrase\(|say\(|phrases\[)\s*f?["']([\w.]+)""", code))
+    literal_keys = {key for key in asked if not key.endswith(".")}
+    families = {"ran_sentence", "who", "times", "span", "hold", "unavailable", "gap", "source", "first", "changes"}
+    assert literal_keys <= ENGLISH.phrases.keys()
+    for key in ENGLISH.phrases.keys() - literal_keys:
+        assert key.partition(".")[0] in families or f'"{key}"' in code or f'"{key.rpartition(".")[0]}"' in code, key
+
+
+def test_every_fact_has_words() -> None:
+    told_by_variant = {"statement", "stalled", "finished", "lost", "window_passed"}
+    assert set(TYPES.values()) - told_by_variant <= set(ENGLISH.facts)
+    for family in told_by_variant:
+        assert any(key.startswith(f"{family}.") for key in ENGLISH.facts)
+    for hold in HoldReason:
+        assert f"hold.{hold.value}" in ENGLISH.phrases
+    for health in Health:
+        assert f"unavailable.{health.value}" in ENGLISH.phrases
+
+
 def test_nothing_that_waits_by_itself_asks_and_nothing_that_asks_is_silent() -> None:
     for key, entry in ENGLISH.entries.items():
         if key.endswith(".automatic"):
@@ -192,6 +219,17 @@ EVIDENCE: dict[str, tuple[e.Recorded, ...]] = {
     "a reason": (fact(e.ApprovalAsked(tool_call_id="tcl_1", number=1, due_at_ms=START), HOSTILE),),
 }
 
+# Evidence that no other kind turns on, and the kinds that turn on nothing else.
+ONLY_FOR: dict[Kind, tuple[str, ...]] = {
+    Kind.REFUSED: ("nothing", "doubtful"),
+    Kind.DENIED: ("nothing", "a reason"),
+    Kind.EXPIRED: ("nothing", "held offline", "held busy", "approval"),
+}
+ELSE = ("nothing", "agent restarted", "computer restarted", "doubtful")
+
+WITHOUT_AN_END = frozenset({Kind.REFUSED, Kind.DENIED, Kind.EXPIRED, Kind.ORPHANED, Kind.MALFORMED_CALL})
+MAY_HAVE_BEGUN = frozenset({Kind.RUNTIME_DIED, Kind.MALFORMED_RESULT})
+
 EXECUTIONS: dict[str, dict[str, Any] | None] = {
     "none": None,
     "exit": execution(exit_code=3),
@@ -252,11 +290,18 @@ def following(state: AttemptState) -> Attempt:
     return tried(number=2, state=state, counted=True, why="requeue", hold=hold)
 
 
+def evidence_for(kind: Kind) -> list[tuple[str, tuple[e.Recorded, ...]]]:
+    """What a verdict of this kind may turn on."""
+    return [(name, EVIDENCE[name]) for name in ONLY_FOR.get(kind, ELSE)]
+
+
 def ended_attempts() -> Iterator[tuple[Attempt, str]]:
     """Every verdict with every evidence and execution."""
     for kind, (codes, rans) in WHY.items():
+        ends = {"none": None} if kind in WITHOUT_AN_END else EXECUTIONS
+        begins = (False, True) if kind in MAY_HAVE_BEGUN else (kind not in WITHOUT_AN_END,)
         for code, ran, (name, facts), (how, run), begun in itertools.product(
-            codes, rans, EVIDENCE.items(), EXECUTIONS.items(), (False, True)
+            codes, rans, evidence_for(kind), ends.items(), begins
         ):
             end = (
                 None
@@ -272,6 +317,7 @@ def ended_attempts() -> Iterator[tuple[Attempt, str]]:
                 facts=facts,
                 finished=end,
                 final_word=end is not None or bool(facts),
+                streams={"stderr": Stream(covered=((0, 9),))} if how == "exit" else {},
                 cancel=Cancel(CancelWhy.CANCEL, START, ANNA) if kind is Kind.CANCELLED else None,
             )
             yield attempt, f"{kind} {ran} {code} {name} {how}"

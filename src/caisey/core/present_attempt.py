@@ -42,7 +42,7 @@ def standing(scene: Scene, a: Attempt) -> Standing | None:
         if a.hold.reason in (HoldReason.WORLD_CHANGED, HoldReason.PERSON):
             owner = helper_id(scene.call, scene.view.policy, scene.session.owner)
     elif a.state is AttemptState.AWAITING_APPROVAL:
-        owner = helper_id(scene.call, scene.view.policy, scene.session.owner)
+        owner = scene.call.escalated_to or scene.view.policy.escalate_to or owner
     elif a.state is AttemptState.DISPATCHED:
         due = a.window_ends_ms or due
     elif a.state is AttemptState.QUEUED and a.check_due_ms is not None:

@@ -76,7 +76,7 @@ class _Note:
         client = one_line(self.view.client, NAME_LENGTH)
         ticket = one_line(self.session.ticket or "", 60)
         head = " · ".join(part for part in (self.computer, client, title, ticket) if part)
-        lines = [head, self._times(), ""]
+        lines = [one_line_kept(head), self._times(), ""]
         steps = 0
         for number, prompt in enumerate(self.session.prompts.values(), 1):
             calls = self.session.calls_of(prompt)

@@ -22,7 +22,8 @@ from caisey.core.view import EndpointView
 
 Document = dict[str, Any]
 
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|~&@]|:(?=//)|(?<=www)\.|^[#+\-](?=\s)|(?<=^\d)[.)]|(?<=^\d\d)[.)])")
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|~&@]|:(?=//)|(?<=www)\.)")
+_LEADING = re.compile(r"^(?=[#+=-])|^(\d{1,9})(?=[.)])")
 _TICKS = re.compile(r"`+")
 TEXT_LENGTH = 2000
 
@@ -178,7 +179,8 @@ def _json(value: Any) -> str:
 
 def escaped(text: Any) -> str:
     """One line in which nothing is markup: control characters shown, Markdown's and HTML's own characters escaped."""
-    return _SPECIAL.sub(r"\\\1", one_line(str(text), TEXT_LENGTH))
+    shown = _SPECIAL.sub(r"\\\1", one_line(str(text), TEXT_LENGTH))
+    return _LEADING.sub(lambda found: f"{found[1] or ''}\\", shown, count=1)
 
 
 def fenced(text: str) -> Iterable[str]:

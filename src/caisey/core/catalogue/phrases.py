@@ -61,6 +61,7 @@ PHRASES: dict[str, str] = {
     "gap.spool_full": "the computer's disk was full",
     "gap.lost": "lost",
     "gap.other": "not sent",
+    "nothing_open": "Nothing is open",
     # whose word a fact is
     "source.control_plane": "Caisey",
     "source.runtime": "agent",
