@@ -87,6 +87,21 @@ def test_a_prompt_is_accepted_once(api: Api) -> None:
     assert api.get(f"/sessions/{session}")["prompts_total"] == 1
 
 
+def test_an_action_is_done_once_and_answered_alike(api: Api) -> None:
+    """Also where things go on meanwhile: the first answer is what is told again, not the present state."""
+    prompt = api.prompt(api.session(api.endpoint()), shell("one", effect="read_only"))
+    path = f"/tool-calls/{prompt['tool_calls'][0]['id']}/actions"
+    body = {"action": "escalate", "to": "somebody", "reason": "help"}
+    answers: dict[str, bytes] = {}
+    for same in (key() for _ in range(20)):  # the body is kept a moment after the action is durable: nobody sees it
+        first = api.send("POST", path, body, key=same)
+        assert first.status_code == 202
+        answers[same] = first.content
+        assert api.send("POST", path, body, key=same).content == first.content
+    api.post(path, {"action": "cancel", "reason": "enough"})
+    assert [api.send("POST", path, body, key=same).content for same in answers] == list(answers.values())
+
+
 def test_a_malformed_call_is_recorded_once(api: Api) -> None:
     endpoint = api.endpoint()
     path, same = f"/sessions/{api.session(endpoint)}/prompts", key()

@@ -54,7 +54,7 @@ def test_the_list_is_newest_first_and_in_pages(api: Api) -> None:
         page = api.get("/sessions", endpoint=endpoint, limit=2, **cursor)
         found += [one["id"] for one in page["items"]]
         cursor = {"cursor": page["next"]}
-    assert page["next"] is None
+    assert cursor == {"cursor": None}, "three pages are all"
     assert sorted(found) == sorted(made)
     times = [api.get(f"/sessions/{one}")["created_at"] for one in found]
     assert times == sorted(times, reverse=True)

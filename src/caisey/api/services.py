@@ -71,16 +71,18 @@ class Services:
 
         Nobody waits for that: should it be lost, the route's `again` makes it anew.
         """
-        writes = claim.complete(answer.for_repeats())
+        writes = claim.complete(answer.status, answer.for_repeats())
         if writes:
             try:
-                self.log.append([], writes).committed.add_done_callback(_forget)
+                self.log.append([], writes).committed.add_done_callback(_when_kept(claim))
             except Overloaded:
                 return answer
         return answer
 
 
-def _forget(done: asyncio.Future[None]) -> None:
-    """Looks at how it went, so that nobody is told of a future that was not looked at."""
-    if not done.cancelled():
-        done.exception()
+def _when_kept(claim: Claim) -> Callable[[asyncio.Future[None]], None]:
+    def done(future: asyncio.Future[None]) -> None:
+        if not future.cancelled() and future.exception() is None:
+            claim.completed()
+
+    return done

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
@@ -18,6 +19,8 @@ from caisey.control.directory.store import Statement
 from caisey.core.errors import Fault
 
 KEPT_MS: Final = 86_400_000
+RECENT: Final = 1_000
+"""Answers kept in memory: many more than are ever on their way into the table."""
 WAIT_S: Final = 30.0
 """How long a repeated request waits for the first one before it is told that that one still runs."""
 
@@ -45,10 +48,12 @@ class Answered(NamedTuple):
 class Claim:
     """One write on its way. Without a key it remembers nothing."""
 
-    __slots__ = ("_body_digest", "_clock", "_key_digest", "answered")
+    __slots__ = ("_body_digest", "_key_digest", "_writes", "answered")
 
-    def __init__(self, clock: Times, key_digest: bytes | None, body_digest: bytes, answered: Answered | None) -> None:
-        self._clock = clock
+    def __init__(
+        self, writes: AnsweredWrites, key_digest: bytes | None, body_digest: bytes, answered: Answered | None = None
+    ) -> None:
+        self._writes = writes
         self._key_digest = key_digest
         self._body_digest = body_digest
         self.answered = answered
@@ -62,19 +67,32 @@ class Claim:
         """For the transaction of what the write does; empty without a key."""
         if self._key_digest is None:
             return []
-        return [(_INSERT, (self._key_digest, self._body_digest, status, resource, body, self._clock.now_ms()))]
+        now = self._writes.clock.now_ms()
+        return [(_INSERT, (self._key_digest, self._body_digest, status, resource, body, now))]
 
-    def complete(self, body: bytes) -> list[Statement]:
-        """For after the COMMIT, where the body could not be known before; empty without a key."""
-        return [] if self._key_digest is None else [(_COMPLETE, (body, self._key_digest))]
+    def complete(self, status: int, body: bytes) -> list[Statement]:
+        """For after the COMMIT, where the body could not be known before; empty without a key.
+
+        A repeated request gets this body from now on, also before the statement is durable.
+        """
+        if self._key_digest is None:
+            return []
+        self._writes.keep(self._key_digest, self._body_digest, Answered(status, None, body))
+        return [(_COMPLETE, (body, self._key_digest))]
+
+    def completed(self) -> None:
+        """The statement of `complete` is durable: the table knows, with its end after 24 hours."""
+        if self._key_digest is not None:
+            self._writes.forget(self._key_digest)
 
 
 class AnsweredWrites:
     """See the module."""
 
     def __init__(self, query: Query, clock: Times) -> None:
+        self.clock = clock
         self._query = query
-        self._clock = clock
+        self._recent: OrderedDict[bytes, tuple[bytes, Answered]] = OrderedDict()
         self._running: dict[bytes, tuple[bytes, asyncio.Future[None]]] = {}
 
     @asynccontextmanager
@@ -86,18 +104,18 @@ class AnsweredWrites:
         """
         body_digest = hashlib.sha256(body).digest()
         if key is None:
-            yield Claim(self._clock, None, body_digest, None)
+            yield Claim(self, None, body_digest)
             return
         key_digest = hashlib.sha256("\n".join((*who, key)).encode()).digest()
         await self._wait_for_first(key_digest, body_digest)
         answered = self._look_up(key_digest, body_digest)
         if answered is not None:
-            yield Claim(self._clock, key_digest, body_digest, answered)
+            yield Claim(self, key_digest, body_digest, answered)
             return
         done = asyncio.get_running_loop().create_future()
         self._running[key_digest] = (body_digest, done)
         try:
-            yield Claim(self._clock, key_digest, body_digest, None)
+            yield Claim(self, key_digest, body_digest)
         finally:
             del self._running[key_digest]
             done.set_result(None)
@@ -112,15 +130,28 @@ class AnsweredWrites:
         except TimeoutError:
             raise Fault("idempotency.in_progress") from None
 
+    def keep(self, key_digest: bytes, body_digest: bytes, answered: Answered) -> None:
+        """An answer whose body is still on its way into the table."""
+        self._recent[key_digest] = (body_digest, answered)
+        if len(self._recent) > RECENT:
+            self._recent.popitem(last=False)
+
+    def forget(self, key_digest: bytes) -> None:
+        """It has arrived there."""
+        self._recent.pop(key_digest, None)
+
     def _look_up(self, key_digest: bytes, body_digest: bytes) -> Answered | None:
-        rows = self._query(_SELECT, (key_digest, self._clock.now_ms() - KEPT_MS))
-        if not rows:
-            return None
-        first_digest, status, resource, body = rows[0]
-        if first_digest != body_digest:
+        found = self._recent.get(key_digest)
+        if found is None:
+            rows = self._query(_SELECT, (key_digest, self.clock.now_ms() - KEPT_MS))
+            if not rows:
+                return None
+            first_digest, *rest = rows[0]
+            found = (first_digest, Answered(*rest))
+        if found[0] != body_digest:
             raise Fault("idempotency.mismatch")
-        return Answered(status, resource, body)
+        return found[1]
 
     def clean(self) -> Statement:
         """Forgets what is older than 24 hours."""
-        return (_CLEAN, (self._clock.now_ms() - KEPT_MS,))
+        return (_CLEAN, (self.clock.now_ms() - KEPT_MS,))
