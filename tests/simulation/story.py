@@ -1,0 +1,124 @@
+"""What happens to the world, as a list: made from a seed, replayed to the letter, shortened when something breaks.
+
+Owns the kinds of happenings and how often each comes. An event carries everything that it needs; taking others out of
+the list leaves it as it is, so that a story can be shortened.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import NamedTuple
+
+SPAN_S = 45.0
+EFFECTS = ("mutating", "mutating", "mutating", "idempotent", "read_only")
+
+
+class Event(NamedTuple):
+    """Something happens `at` seconds into the story."""
+
+    at: float
+    kind: str
+    args: tuple[object, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.at:7.3f} s  {self.kind} {' '.join(map(str, self.args))}".rstrip()
+
+
+class Story(NamedTuple):
+    """A world and what happens to it. `shared`: the second runtime of the first computer shares its journal."""
+
+    seed: str
+    shared: bool
+    when_unhealthy: str
+    latency_s: float
+    commit_s: float
+    events: tuple[Event, ...]
+
+
+def step(dice: random.Random) -> str:
+    """One step of a prompt: its effect and its plan."""
+    effect = dice.choice(EFFECTS)
+    take = dice.choice([5, 40, 300, 1_500, 6_000, 20_000])
+    size = dice.choice([0, 10, 300, 5_000, 5_000, 90_000])
+    asks, forever = int(dice.random() < 0.07), int(dice.random() < 0.05)
+    return f"{effect} {take} {size} {dice.randrange(1, 5)} {dice.choice([0, 0, 0, 0, 3])} {asks} {forever}"
+
+
+def _prompt(d: random.Random) -> tuple[object, ...]:
+    steps = tuple(step(d) for _ in range(d.choice([1, 1, 1, 2, 3])))
+    return d.choice(["anna", "bert"]), d.randrange(3), int(d.random() < 0.2), *steps
+
+
+def _node(d: random.Random) -> int:
+    return d.choice([0, 0, 0, 1, 2])
+
+
+def _machine(d: random.Random) -> int:
+    return d.choice([0, 0, 1])
+
+
+def _span(d: random.Random) -> float:
+    return round(d.choice([0.3, 1.0, 3.0, 6.0, 12.0]) * (0.5 + d.random()), 3)
+
+
+KINDS: dict[str, tuple[float, Callable[[random.Random], tuple[object, ...]]]] = {
+    "prompt": (9.0, _prompt),
+    "act": (10.0, lambda d: (d.choice(["anna", "bert"]), d.randrange(100), d.randrange(100))),
+    "act_twice": (1.5, lambda d: (d.randrange(100), d.randrange(100))),
+    "hand_over": (0.6, lambda d: (d.randrange(3), d.choice(["anna", "bert"]))),
+    # the network
+    "partition": (2.5, lambda d: (_node(d), d.choice(["up", "down", "both", "both"]), _span(d))),
+    "wild": (1.6, lambda d: (_node(d), _span(d), d.choice([0.0, 0.1, 0.4]), d.choice([0.0, 0.1, 0.3]), d.choice([0.0, 0.1, 0.3]), d.choice([0.0, 0.0, 0.05]))),
+    "slow": (0.8, lambda d: (_node(d), _span(d), d.choice([0.1, 0.6, 2.5]))),
+    "cut": (1.6, lambda d: (_node(d),)),
+    # runtimes and their computers
+    "crash_at": (3.5, lambda d: (_node(d), d.randrange(1, 8), d.choice(["before", "after"]))),
+    "crash": (1.6, lambda d: (_node(d), d.choice([0.2, 1.0, 5.0]))),
+    "leave": (0.8, lambda d: (_node(d), d.choice(["shutdown", "update", "drain", "sleep"]))),
+    "hang": (0.8, lambda d: (_node(d), _span(d))),
+    "reboot": (1.2, lambda d: (_machine(d), _span(d))),
+    "sleep": (0.9, lambda d: (_machine(d), _span(d) * 2)),
+    "picture": (0.8, lambda d: (_machine(d),)),
+    "set_back": (0.6, lambda d: (_machine(d),)),
+    "clone": (0.25, lambda d: (_span(d),)),
+    "disk_full": (1.0, lambda d: (_node(d), _span(d))),
+    "no_forks": (0.4, lambda d: (_machine(d), _span(d))),
+    "kill_shim": (0.8, lambda d: (_machine(d), d.randrange(10))),
+    "kill_job": (0.9, lambda d: (_machine(d), d.randrange(10))),
+    "skew": (0.3, lambda d: (_machine(d), d.choice([-7_200_000, 3_000, 600_000]))),
+    # the control plane
+    "plane_dies": (2.2, lambda d: (d.randrange(1, 10), d.choice(["before", "after"]))),
+    "plane_crash": (0.8, lambda d: (d.choice([0.2, 1.0, 6.0]),)),
+    "plane_hangs": (0.6, lambda d: (_span(d),)),
+    "plane_disk": (0.8, lambda d: (d.randrange(1, 4), d.choice(["before", "after"]))),
+    "plane_slow_disk": (0.6, lambda d: (_span(d), d.choice([0.05, 0.4, 1.5]))),
+    "clock_step": (0.6, lambda d: (d.choice([-3_600_000, -5_000, 1_500, 20_000, 7_200_000]),)),
+    "backup": (0.5, lambda d: ()),
+    "restore": (0.25, lambda d: ()),
+    # people who look after it
+    "review": (0.7, lambda d: (_machine(d),)),
+    "accept": (0.3, lambda d: (_node(d),)),
+}
+
+
+def story(seed: int | str) -> Story:
+    """The story of a seed."""
+    dice = random.Random(f"story {seed}")
+    names = list(KINDS)
+    weights = [KINDS[name][0] for name in names]
+    if dice.random() < 0.25:  # some stories have few kinds of faults, so that one of them is not hidden by the others
+        chosen = set(dice.sample(names, 6)) | {"prompt", "act"}
+        weights = [w if name in chosen else 0.0 for name, w in zip(names, weights, strict=True)]
+    events = [Event(0.5, "prompt", _prompt(dice))]
+    for _ in range(dice.randrange(6, 30)):
+        kind = dice.choices(names, weights)[0]
+        events.append(Event(round(dice.uniform(0.5, SPAN_S), 3), kind, KINDS[kind][1](dice)))
+    return Story(
+        seed=str(seed),
+        shared=dice.random() < 0.6,
+        when_unhealthy=dice.choice(["hold", "hold", "reroute", "escalate"]),
+        latency_s=dice.choice([0.001, 0.02, 0.15]),
+        commit_s=dice.choice([0.001, 0.004, 0.05]),
+        events=tuple(sorted(events)),
+    )

@@ -1,0 +1,714 @@
+"""The whole simulated world: two computers, three runtimes, a control plane, a network, two technicians.
+
+Owns how each kind of event of a story is carried out, the end of all faults, and the demand that everything settles
+after it. Decides nothing about the product and nothing about what is right: that is `oracle`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+import traceback
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import replace
+
+from caisey.control.directory.records import Endpoint, Organization, PolicyLevel, Runtime
+from caisey.control.directory.records import Machine as MachineRecord
+from caisey.core import commands as c
+from caisey.core import events as e
+from caisey.core.decide.actions import offered
+from caisey.core.errors import Fault
+from caisey.core.policy import PolicyFields
+from caisey.core.session import Session
+from caisey.core.states import Action, CallState, Effect
+from caisey.storage.contract import AppendFailed, Overloaded
+from tests.simulation.clockwork import WORLD, Life, SimLoop, SpinError
+from tests.simulation.endpoint import VERSION, Node
+from tests.simulation.machine import Job, Journal, Machine, Picture, Start
+from tests.simulation.network import ClientBridge, ServerSide, Weather, Wire
+from tests.simulation.oracle import ORGANIZATION, Oracle
+from tests.simulation.plane import PlaneNode
+from tests.simulation.story import SPAN_S, Event, Story
+
+PATIENCE_S = 420.0
+"""So long after the last fault everything has settled, or waits for a person."""
+LOOK_S = 1.0
+FOLDER = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
+TECHNICIANS = {"anna": e.Actor("user", "usr_anna"), "bert": e.Actor("user", "usr_bert")}
+POLICY = {
+    "heartbeat_interval_s": 2.0,
+    "ack_window_s": 2.0,
+    "reconcile_window_s": 8.0,
+    "sleep_expiry_s": 20.0,
+    "stall_after_s": 5.0,
+    "hold_expiry_s": 20.0,
+    "mutating_age_s": 30.0,
+    "approval_expiry_s": 20.0,
+}
+
+
+class Outcome(NamedTuple):
+    """What a run came to."""
+
+    steps: int
+    faults: int
+    broken: str
+    settled_after_s: float
+    starts: int
+    events: int
+    cells: Counter[tuple[str, str]]
+    fault_cells: set[tuple[str, str, str]]
+    happened: Counter[str]
+
+
+class World:
+    """One story, carried out."""
+
+    def __init__(self, story: Story) -> None:
+        self.story = story
+        self.broken: list[str] = []
+        self.happened: Counter[str] = Counter()
+        self._active: Counter[str] = Counter()
+        self._folder = tempfile.TemporaryDirectory(prefix="caisey-sim-", dir=FOLDER)
+        root = Path(self._folder.name)
+        self.loop = SimLoop(self._uncaught)
+        WORLD._below.clear()
+        WORLD._mourners.clear()
+        seed = story.seed
+        self.oracle = Oracle(self)
+        self.dice = random.Random(f"{seed} world")
+        self.plane = PlaneNode(root / "caisey.db", self.loop, f"{seed} plane", WORLD, self.oracle.committed)
+        self.plane.commit_s = story.commit_s
+        self.plane.on_ready.append(self._plane_is_ready)
+        self.plane.on_crash.append(self._plane_crashed)
+        self.any_garbled = False
+        self._closing = False
+        self._plane_again_s = 1.0
+        self._backup: bytes | None = None
+        self._restore = False
+        self.wires: list[Wire] = []
+        self.machines = [
+            Machine(name, self.loop, random.Random(f"{seed} {name}"), root / name, self.oracle.started) for name in ("one", "two")
+        ]
+        self.pictures: dict[str, Picture] = {}
+        self.nodes = self._nodes(seed)
+        self.weather = {node: Weather(latency_s=story.latency_s) for node in self.nodes}
+        self._clone: tuple[Machine, Node] | None = None
+        self.sessions: list[str] = []
+        self._prompts = 0
+
+    # -- who there is --------------------------------------------------------------------------------------------------
+
+    def _nodes(self, seed: str) -> list[Node]:
+        one, two = self.machines
+        first = Journal("jrn_one", one.folder)
+        second = first if self.story.shared else Journal("jrn_other", one.folder)
+        third = Journal("jrn_two", two.folder)
+        for machine, disk in ((one, first), (one, second), (two, third)):
+            machine.disks[disk.name] = disk
+        return [self._node(f"rtm_{i}", m, d, seed) for i, (m, d) in enumerate(((one, first), (one, second), (two, third)))]
+
+    def _node(self, runtime_id: str, machine: Machine, disk: Journal, seed: str, twin: str = "") -> Node:
+        key = Ed25519PrivateKey.from_private_bytes(random.Random(f"{seed} {runtime_id}").randbytes(32))
+        return Node(
+            runtime_id=runtime_id, machine=machine, disk=disk, key=key, plane_key=self.plane.keyring.current_public,
+            fingerprint="f" * 63 + ("2" if machine.name == "two" else "1"), loop=self.loop,
+            seed=f"{seed} {runtime_id} {twin}", connect=self._connect, wrong=self.wrong,
+        )  # fmt: skip
+
+    async def _found(self) -> None:
+        """Once: the organization, its policy, the computers, the runtimes, the sessions."""
+        plane = self.plane
+        async with plane.directory.changing(ORGANIZATION, e.CONTROL_PLANE) as draft:
+            draft.save(Organization(organization_id=ORGANIZATION, name="default", created_at_ms=draft.at_ms))
+            fields = PolicyFields(**POLICY, when_unhealthy=self.story.when_unhealthy)  # type: ignore[arg-type]
+            draft.save(
+                PolicyLevel(
+                    organization_id=ORGANIZATION, level="organization", subject="", fields=fields, updated_at_ms=draft.at_ms
+                )
+            )
+            for machine in self.machines:
+                draft.save(
+                    Endpoint(
+                        endpoint_id=f"ept_{machine.name}", organization_id=ORGANIZATION, client_group_id=None,
+                        name=machine.name, tags=(), machine=MachineRecord(hostname="h", os="linux", os_version="12", arch="x"),
+                        machine_fingerprint="f" * 63 + ("2" if machine.name == "two" else "1"), created_at_ms=draft.at_ms,
+                    )
+                )  # fmt: skip
+            for node in self.nodes:
+                draft.save(
+                    Runtime(
+                        runtime_id=node.runtime_id, organization_id=ORGANIZATION, endpoint_id=f"ept_{node.machine.name}",
+                        public_key=node.key.public_key().public_bytes_raw(), journal_id=node.disk.name,
+                        machine_fingerprint=node.fingerprint, version=VERSION, boot_id="", enrolled_at_ms=draft.at_ms,
+                    )
+                )  # fmt: skip
+        for endpoint_id, actor in (("ept_one", "anna"), ("ept_one", "bert"), ("ept_two", "anna")):
+            session = await plane.sessions.create(ORGANIZATION, endpoint_id, TECHNICIANS[actor], "t", None)
+            self.sessions.append(session.id)
+
+    # -- the network ---------------------------------------------------------------------------------------------------
+
+    async def _connect(self, node: Node) -> ClientBridge | str:
+        weather = self.weather[node]
+        await node.machine.pause()
+        if not (weather.up and weather.down):
+            waiting: asyncio.Future[None] = self.loop.create_future()
+            await waiting
+        if not self.plane.ready or node.life is None:
+            return "refused"
+        server = self.plane.life
+        dice = random.Random(f"{self.story.seed} {node.runtime_id} {node.lives} {self.happened['wire']}")
+        wire = Wire(self.loop, weather, dice, node.life, server, self._fault)
+        self.happened["wire"] += 1
+        self.wires = [kept for kept in self.wires if not kept.over]
+        self.wires.append(wire)
+        side = ServerSide(wire, self.oracle.from_plane)
+        self._in_plane(self.plane.socket(side.scope, side.receive, side.send))
+        return ClientBridge(wire, lambda data: self.oracle.from_runtime(node.disk, data))
+
+    def _in_plane(self, work: Coroutine[Any, Any, Any]) -> None:
+        context = self.plane.life.context()
+        task = context.run(self.loop.create_task, work, context=context)
+        task.add_done_callback(self._defect)
+
+    def _defect(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._uncaught("a task of the control plane", task.exception())
+
+    # -- what the product must not do ----------------------------------------------------------------------------------
+
+    def wrong(self, what: str) -> None:
+        """An invariant is broken; the first one counts."""
+        self.broken.append(what)
+
+    def _uncaught(self, where: str, error: BaseException | None) -> None:
+        if self._closing:
+            return
+        lines = traceback.format_exception(error) if error is not None else []
+        self.wrong(f"defect: {where}: {error!r}\n{''.join(lines[-6:])}")
+
+    def _fault(self, kind: str) -> None:
+        self.happened[kind] += 1
+        if kind == "frame garbled":
+            self.any_garbled = True
+
+    def faults_now(self) -> list[str]:
+        """The kinds of faults that are in force."""
+        return [kind for kind, count in self._active.items() if count > 0] or ["calm"]
+
+    def _while(self, kind: str, seconds: float, over: Callable[[], None]) -> None:
+        """A fault in force for a while."""
+        self._active[kind] += 1
+
+        def ends() -> None:
+            self._active[kind] -= 1
+            over()
+
+        self.loop.call_later(seconds, ends, context=WORLD.context())
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    def plane_rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """What the control plane's data directory says, if it is open."""
+        return self.plane.log.query_now(sql, values) if self.plane.up and hasattr(self.plane, "log") else []
+
+    def plane_busy(self) -> bool:
+        """It cannot be blamed for being late: frozen, or its disk is slow or sick."""
+        frozen = self.plane.life.thaws_at + 1.0 > self.loop.time()
+        return frozen or self.plane.commit_s > 0.1 or bool(self.plane._failures) or self._active["plane_disk"] > 0
+
+    def session_of(self, call_id: str) -> Session | None:
+        """As decided."""
+        if not self.plane.ready:
+            return None
+        for session_id in self.sessions:
+            session = self.plane.sessions.peek(session_id)
+            if session is not None and call_id in session.calls:
+                return session
+        return None
+
+    def _plane_is_ready(self) -> None:
+        self.plane.sessions.follow(self.oracle.decided)
+        if self._restore:
+            self._restore = False
+            self.oracle.forget_what_was_lost()
+        self.oracle.plane_is_back()
+
+    def _plane_crashed(self) -> None:
+        self.loop.call_later(self._plane_again_s, self.plane.start, context=WORLD.context())
+
+    # -- a run ---------------------------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Carry the story out; the world is closed afterwards."""
+        settled = 0.0
+        try:
+            settled = self._run()
+        except SpinError as spin:
+            self.wrong(f"spin: {spin}")
+        finally:
+            self._closing = True
+            events = sum(self.oracle.cells.values())
+            self._close()
+        faults = sum(count for kind, count in self.happened.items() if kind not in ("wire", "prompt", "act", "act_twice", "hand_over"))
+        return Outcome(
+            self.loop.steps, faults, self.broken[0] if self.broken else "", settled, len(self.oracle.starts), events,
+            self.oracle.cells, self.oracle.fault_cells, self.happened,
+        )  # fmt: skip
+
+    def _run(self) -> float:
+        asyncio._set_running_loop(self.loop)
+        try:
+            self.plane.start()
+        finally:
+            asyncio._set_running_loop(None)
+        self._until(self.loop.time() + 5.0, lambda: self.plane.ready)
+        founded = asyncio.Event()
+
+        async def found() -> None:
+            await self._found()
+            founded.set()
+
+        self._in_plane(found())
+        self._until(self.loop.time() + 20.0, founded.is_set)
+        assert founded.is_set() or self.broken
+        begin = self.loop.time()
+        for node in self.nodes:
+            node.start()
+        for event in self.story.events:
+            self.loop.call_at(begin + event.at, self._happen, event, context=WORLD.context())
+        end = begin + SPAN_S + 5.0
+        while self.loop.time() < end and not self.broken:
+            self._until(min(end, self.loop.time() + LOOK_S))
+            self.oracle.no_deadline_forgotten()
+        if not self.broken:
+            self._stop_faults()
+        return self._settle()
+
+    def _until(self, end: float, stop: Callable[[], bool] = lambda: False) -> None:
+        self.loop.run_until(end, lambda: bool(self.broken) or stop())
+
+    def _settle(self) -> float:
+        begin = self.loop.time()
+        while not self.broken and self.loop.time() < begin + PATIENCE_S:
+            self._until(self.loop.time() + LOOK_S)
+            self._let_commands_end()
+            self.oracle.no_deadline_forgotten()
+            if not self.unsettled():
+                break
+        if self.broken:
+            return 0.0
+        left = self.unsettled()
+        if left:
+            self.wrong(f"liveness: {PATIENCE_S:.0f} s after the last fault: {'; '.join(left[:4])}")
+        else:
+            self.oracle.end()
+        return self.loop.time() - begin
+
+    def unsettled(self) -> list[str]:
+        """What neither has settled nor waits for a person."""
+        if not self.plane.ready:
+            return ["no control plane"]
+        left: list[str] = []
+        for session_id in self.sessions:
+            session = self.plane.sessions.peek(session_id)
+            if session is None:
+                continue  # an older backup does not know it
+            slot = self.plane.sessions._slots[session_id]
+            if slot.pending:
+                left.append(f"{session_id} commits")
+            for call in session.calls.values():
+                left += [f"{call.id} #{a.number} is {a.state}" for a in call.open_attempts]
+                if call.state is CallState.RUNNING:
+                    left.append(f"{call.id} runs")
+                for a in call.attempts:
+                    known = a.journal_id is not None and not self.oracle.restored and a.journal_id not in self.oracle.cloned
+                    if known and not a.final_word:
+                        left.append(f"{call.id} #{a.number} has no last word of its journal")
+        left += self._unsettled_in_journals()
+        return left
+
+    def _unsettled_in_journals(self) -> list[str]:
+        left = []
+        for disk in {id(node.disk): node.disk for node in self.nodes}.values():
+            for call_id, number, state in disk.query("SELECT tool_call_id, number, state FROM attempts WHERE settled = 0"):
+                session = self.session_of(call_id)
+                attempt = session.calls[call_id].attempt(number) if session is not None else None
+                if attempt is not None and attempt.journal_id == disk.name:
+                    left.append(f"{disk.name} still has {call_id} #{number} {state}")
+        return left
+
+    def _close(self) -> None:
+        asyncio._set_running_loop(self.loop)
+        try:
+            self.loop.close()
+            if self.plane.up and hasattr(self.plane, "log"):
+                self.plane.log.let_go()
+        finally:
+            asyncio._set_running_loop(None)
+        for machine in self.machines:
+            for disk in machine.disks.values():
+                disk.connection.close()
+        self._folder.cleanup()
+
+    # -- no more faults ------------------------------------------------------------------------------------------------
+
+    def _stop_faults(self) -> None:
+        self._active.clear()
+        if self._clone is not None:
+            self._clone_ends()
+        for weather in self.weather.values():
+            weather.calm()
+        for wire in self.wires:
+            wire.healed()
+            if wire.was_wild or self.any_garbled:
+                wire.cut()
+        self.plane.commit_s = self.story.commit_s
+        self.plane._death, self.plane._failures = None, []
+        for machine in self.machines:
+            machine.no_forks = False
+            if machine.boot.dead:
+                self._switch_on(machine)
+            for disk in machine.disks.values():
+                disk.full = False
+        for node in self.nodes:
+            node.wanted, node.crash_at = True, None
+            node.again(0.1)
+        self._look_after()
+
+    def _look_after(self) -> None:
+        """A person reviews journals, and accepts runtimes, until the end."""
+        if self.plane.ready:
+            for machine in self.machines:
+                self._review(machine)
+            for node in self.nodes:
+                self._in_plane(self.plane.accept(node.runtime_id))
+        self.loop.call_later(20.0, self._look_after, context=WORLD.context())
+
+    def _let_commands_end(self) -> None:
+        for machine in self.machines:
+            for job in list(machine.jobs.values()):
+                if job.plan.forever or job.plan.asks:
+                    self.loop.call_soon(job.end, "itself", context=job.life.context())
+
+    # -- what happens --------------------------------------------------------------------------------------------------
+
+    def _happen(self, event: Event) -> None:
+        self.happened[event.kind] += 1
+        getattr(self, f"_do_{event.kind}")(*event.args)
+
+    # technicians
+
+    def _do_prompt(self, who: str, where: int, beside: int, *steps: str) -> None:
+        if not self.plane.ready:
+            return
+        self._prompts += 1
+        place = self._prompts
+        calls = []
+        for position, step in enumerate(steps, 1):
+            effect, _, plan = step.partition(" ")
+            calls.append(
+                e.CallSpec(
+                    f"tcl_{place}_{position}", position, "shell", 1, {"command": plan}, Effect(effect),
+                    check={"tool": "shell", "arguments": {"command": "5 10 1 0 0 0"}},
+                )
+            )  # fmt: skip
+        accept = c.AcceptPrompt(
+            actor=TECHNICIANS[who], prompt_id=f"pmt_{place}", calls=tuple(calls), side_by_side=bool(beside)
+        )
+        self._in_plane(self._ask(self.sessions[where], accept, lambda: self.oracle.accepted.add(f"pmt_{place}")))
+
+    async def _ask(self, session_id: str, command: c.Command, then: Callable[[], object] = lambda: None) -> None:
+        """A request of a technician, as the API hands it on. Refusals are answers too."""
+        try:
+            handled = await self.plane.sessions.handle(session_id, command)
+        except Fault as fault:
+            if fault.code == "server.internal":
+                self.wrong(f"defect: {type(command).__name__} was not decided")
+            return
+        except (AppendFailed, Overloaded):
+            return
+        if isinstance(command, c.Act) and not any(r.actor == command.actor for r in handled.records):
+            self.wrong(f"audit: {command.action} by {command.actor.id} is not on record")
+        then()
+
+    def _do_act(self, who: str, which: int, choice: int) -> None:
+        if not self.plane.ready:
+            return
+        places = [(s, call) for s in self.sessions for call in self._calls(s)]
+        if not places:
+            return
+        alive = [p for p in places if p[1].state is not CallState.ENDED]
+        session_id, call = (alive or places)[which % len(alive or places)]
+        session = self.plane.sessions.peek(session_id)
+        assert session is not None
+        possible = offered(session, call)
+        if not possible:
+            return
+        action = possible[choice % len(possible)]
+        more: dict[str, Any] = {}
+        fresh = f"tcl_a{self.happened['act']}_{self.happened['act_twice']}_{call.id[4:]}"[:60]
+        if action is Action.ADJUST:
+            more["new_call"] = replace(call.spec, id=fresh)
+        elif action is Action.VERIFY:
+            new = replace(call.spec, id=fresh, position=1, effect=Effect.READ_ONLY)
+            more |= {"new_call": new, "prompt_id": f"pmt_{fresh}"}
+        elif action is Action.INPUT:
+            more |= {"data": "yes\n", "sensitive": choice % 2 == 0}
+        elif action is Action.HOLD:
+            more["expires_in_ms"] = 5_000
+        act = c.Act(
+            actor=TECHNICIANS[who], tool_call_id=call.id, action=str(action), reason="r",
+            seen=session.prompt_sequence(session.prompt_of(call)), **more,
+        )  # fmt: skip
+        if action in (Action.RETRY, Action.REQUEUE, Action.REROUTE, Action.RESUME, Action.RELEASE, Action.HOLD):
+            for other in session.prompt_of(call).call_ids:
+                self.oracle.confirmed_after[other] = self.loop.time()
+        self._in_plane(self._ask(session_id, act))
+
+    def _do_act_twice(self, which: int, choice: int) -> None:
+        self._do_act("anna", which, choice)
+        self._do_act("bert", which, choice)
+
+    def _calls(self, session_id: str) -> list[Any]:
+        session = self.plane.sessions.peek(session_id)
+        return list(session.calls.values()) if session is not None else []
+
+    def _do_hand_over(self, where: int, who: str) -> None:
+        if self.plane.ready:
+            actor = TECHNICIANS[who]
+            self._in_plane(self._ask(self.sessions[where], c.UpdateSession(actor=actor, owner=actor.id)))
+
+    # the network
+
+    def _do_partition(self, which: int, way: str, seconds: float) -> None:
+        weather = self.weather[self.nodes[which]]
+        weather.up, weather.down = weather.up and way == "down", weather.down and way == "up"
+
+        def heal() -> None:
+            weather.up = weather.down = True
+            for wire in self.wires:
+                wire.healed()
+
+        self._while(f"partition {way}", seconds, heal)
+
+    def _do_wild(self, which: int, seconds: float, lose: float, double: float, reorder: float, garble: float) -> None:
+        node = self.nodes[which]
+        weather = self.weather[node]
+        weather.lose, weather.double, weather.reorder, weather.garble = lose, double, reorder, garble
+
+        def over() -> None:
+            weather.lose = weather.double = weather.reorder = weather.garble = 0.0
+            self._cut(node)
+
+        self._while("wild", seconds, over)
+
+    def _do_slow(self, which: int, seconds: float, latency_s: float) -> None:
+        weather = self.weather[self.nodes[which]]
+        weather.latency_s = latency_s
+        self._while("slow", seconds, lambda: setattr(weather, "latency_s", self.story.latency_s))
+
+    def _do_cut(self, which: int) -> None:
+        self._cut(self.nodes[which])
+
+    def _cut(self, node: Node) -> None:
+        for wire in self.wires:
+            if wire.client.life is node.life:
+                wire.cut()
+
+    # runtimes and computers
+
+    def _do_crash_at(self, which: int, writes: int, when: str) -> None:
+        self.nodes[which].crash_at = (writes, when)
+
+    def _do_crash(self, which: int, again_s: float) -> None:
+        self.nodes[which].crash(again_s)
+
+    def _do_leave(self, which: int, reason: str) -> None:
+        node = self.nodes[which]
+        if node.running and node.agent is not None and node.life is not None:
+            self.loop.call_soon(node.agent.leave, reason, context=node.life.context())
+
+    def _do_hang(self, which: int, seconds: float) -> None:
+        life = self.nodes[which].life
+        if life is not None and not life.dead:
+            life.freeze(self.loop.time() + seconds)
+            self._while("hang", seconds, lambda: None)
+
+    def _do_reboot(self, which: int, seconds: float) -> None:
+        machine = self.machines[which]
+        if not machine.boot.dead:
+            self._silence(machine)
+            machine.switch_off()
+            self._while("off", seconds, lambda: self._switch_on(machine))
+
+    def _silence(self, machine: Machine) -> None:
+        """Without power nobody says goodbye."""
+        for wire in self.wires:
+            if wire.client.life.name.startswith("rtm_") and any(
+                n.life is wire.client.life and n.machine is machine for n in self._all_nodes()
+            ):
+                wire.break_off("client", silent=True)
+
+    def _all_nodes(self) -> list[Node]:
+        return self.nodes + ([self._clone[1]] if self._clone is not None else [])
+
+    def _switch_on(self, machine: Machine) -> None:
+        if machine.boot.dead:
+            machine.switch_on()
+            for node in self._all_nodes():
+                if node.machine is machine:
+                    node.again(0.3)
+
+    def _do_sleep(self, which: int, seconds: float) -> None:
+        machine = self.machines[which]
+        if machine.boot.dead or machine.boot.thaws_at > self.loop.time():
+            return
+        for node in self.nodes:
+            if node.machine is machine and node.running and node.agent is not None and self.dice.random() < 0.5:
+                node.agent._outbox is None or node.agent._outbox.post(_leaving())
+        machine.sleep(seconds)
+        self._while("asleep", seconds, lambda: None)
+
+    def _do_picture(self, which: int) -> None:
+        machine = self.machines[which]
+        self.pictures[machine.name] = machine.picture()
+
+    def _do_set_back(self, which: int) -> None:
+        machine = self.machines[which]
+        picture = self.pictures.get(machine.name)
+        if picture is None or machine.boot.dead:
+            return
+        for name, sequence in picture.sequences.items():
+            self.oracle.set_back(name, machine.name, sequence, machine.epoch)
+        self._silence(machine)
+        machine.set_back(picture)
+        self._while("set back", 1.0, lambda: self._switch_on(machine))
+
+    def _do_clone(self, seconds: float) -> None:
+        """A copy of the second computer, with its key, lives beside it for a while."""
+        if self._clone is not None:
+            return
+        original = self.machines[1]
+        twin = Machine("twin", self.loop, random.Random(f"{self.story.seed} twin"), original.folder.parent / "twin", self.oracle.started)
+        disk = Journal("jrn_two", twin.folder)
+        disk.restore(original.disks["jrn_two"].picture())
+        twin.disks[disk.name] = disk
+        twin.start_numbers = dict(original.start_numbers)
+        node = self._node("rtm_2", twin, disk, self.story.seed, "twin")
+        self._clone = (twin, node)
+        self.weather[node] = Weather(latency_s=self.story.latency_s)
+        self.oracle.cloned.add(disk.name)
+        node.fingerprint = self.nodes[2].fingerprint
+        node.start()
+        self._while("clone", seconds, self._clone_ends)
+
+    def _clone_ends(self) -> None:
+        if self._clone is not None:
+            self._clone[0].switch_off()
+            self._clone[0].disks["jrn_two"].connection.close()
+            self._clone = None
+
+    def _do_disk_full(self, which: int, seconds: float) -> None:
+        disk = self.nodes[which].disk
+        disk.full = True
+        self._while("disk full", seconds, lambda: setattr(disk, "full", False))
+
+    def _do_no_forks(self, which: int, seconds: float) -> None:
+        machine = self.machines[which]
+        machine.no_forks = True
+        self._while("no forks", seconds, lambda: setattr(machine, "no_forks", False))
+
+    def _job(self, which: int, pick: int) -> Job | None:
+        jobs = [job for job in self.machines[which].jobs.values() if not job.over and job.gone]
+        return jobs[pick % len(jobs)] if jobs else None
+
+    def _do_kill_shim(self, which: int, pick: int) -> None:
+        job = self._job(which, pick)
+        if job is not None:
+            job.kill_shim()
+
+    def _do_kill_job(self, which: int, pick: int) -> None:
+        job = self._job(which, pick)
+        if job is not None:
+            job.kill_all()
+
+    def _do_skew(self, which: int, by_ms: int) -> None:
+        self.machines[which].skew_ms += by_ms
+
+    # the control plane
+
+    def _do_plane_dies(self, commits: int, when: str) -> None:
+        self.plane.die_in(commits, when)
+
+    def _do_plane_crash(self, again_s: float) -> None:
+        self._plane_again_s = again_s
+        self.plane.crash()
+
+    def _do_plane_hangs(self, seconds: float) -> None:
+        self.plane.life.freeze(self.loop.time() + seconds)
+        self._while("plane hangs", seconds, lambda: None)
+
+    def _do_plane_disk(self, count: int, when: str) -> None:
+        self.plane.fail_commits([when] * count)
+        self._while("plane_disk", 2.0, lambda: self.plane.fail_commits([]))
+
+    def _do_plane_slow_disk(self, seconds: float, commit_s: float) -> None:
+        self.plane.commit_s = commit_s
+        self._while("plane_disk", seconds + commit_s * 4, lambda: setattr(self.plane, "commit_s", self.story.commit_s))
+
+    def _do_clock_step(self, by_ms: int) -> None:
+        self.plane.clock.step_ms += by_ms
+
+    def _do_backup(self) -> None:
+        if self.plane.ready:
+            self._backup = self.plane.picture()
+
+    def _do_restore(self) -> None:
+        if self._backup is not None and self.plane.ready:
+            self.plane.crash()
+            self.plane.restore(self._backup)
+            self._restore = True
+
+    # people who look after it
+
+    def _do_review(self, which: int) -> None:
+        if self.plane.ready:
+            self._review(self.machines[which])
+
+    def _review(self, machine: Machine) -> None:
+        """As the route does, once its own event is committed."""
+        for start in self.oracle.starts:
+            if start.machine == machine.name:
+                self.oracle.confirmed_after[start.call_id] = self.loop.time()
+
+        async def look() -> None:
+            self.plane.hub.journal_reviewed(f"ept_{machine.name}")
+
+        self._in_plane(look())
+
+    def _do_accept(self, which: int) -> None:
+        if self.plane.ready:
+            self._in_plane(self._accept(self.nodes[which].runtime_id))
+
+    async def _accept(self, runtime_id: str) -> None:
+        try:
+            await self.plane.accept(runtime_id)
+        except Fault:
+            return
+
+
+def _leaving() -> Any:
+    from caisey.protocol.frames import Leaving
+
+    return Leaving(reason="sleep")
+
+
+__all__ = ["Life", "Outcome", "Start", "World"]
