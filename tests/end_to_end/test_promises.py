@@ -303,3 +303,19 @@ def test_a_received_of_a_dead_owner_renews_no_deadline(desk: Desk) -> None:
     first.die()
     prompt = desk.api.wait_verdict(prompt, ("answered", "yes"), within=20)
     assert {a["consent"] for a in views.attempts(prompt)} == {1}
+
+
+def test_a_received_that_nobody_takes_up_is_not_sent_for_ever(desk: Desk) -> None:
+    """§4: "the same number again, or withdrawal, at once": a runtime that never takes it up must not make the control
+    plane send it without end (§9, 7)."""
+    desk.runtime.manners.judge = False
+    nobody = {"runtime_id": desk.runtime.runtime_id, "incarnation": "gone"}
+
+    async def points_at_nobody(work: Work) -> None:
+        await work.send(statement(work.runtime, work.attempt[0], work.attempt[1], "received", owner=nobody))
+
+    prompt = desk.ask(MUTATING, script=points_at_nobody)
+    desk.runtime.saw("dispatch")
+    desk.runtime.heartbeats_pass(4)
+    assert len(desk.runtime.dispatches(views.call(prompt)["id"])) <= 20
+    assert len(views.last(desk.api.prompt(prompt["id"]))["evidence"]) <= 100

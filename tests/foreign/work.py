@@ -11,7 +11,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from tests.foreign.journal import Record
+from tests.foreign.journal import ClaimFailedError, Record
 from tests.foreign.wire import Attempt, Frame, attempt_of, encode, named, now_ms, stream_facts
 
 if TYPE_CHECKING:
@@ -72,7 +72,10 @@ class Work:
 
     async def acknowledge(self, *, say: bool = True) -> Frame:
         if self.record is None:
-            self.record = self.runtime.journal.receive(self.dispatch, self.runtime.owner)
+            journal = self.runtime.journal
+            if self.runtime.manners.judge and journal.judge(self.dispatch, self.runtime.incarnation) != "take":
+                raise ClaimFailedError(f"{self.attempt} was closed before it was written down")
+            self.record = journal.receive(self.dispatch, self.runtime.owner)
         return await self._receipt(self.record, "acknowledged", say)
 
     async def start(self, *, say: bool = True, **fields: Any) -> Frame:

@@ -103,7 +103,9 @@ class Journal:
 
     def picture(self) -> tuple[bytes, Path]:
         """A copy of everything."""
-        copy = self.folder.with_name(f"{self.folder.name}.picture{self.writes}-{len(list(self.folder.parent.iterdir()))}")
+        copy = self.folder.with_name(
+            f"{self.folder.name}.picture{self.writes}-{len(list(self.folder.parent.iterdir()))}"
+        )
         shutil.copytree(self.folder, copy)
         return self.connection.serialize(), copy
 
@@ -174,7 +176,9 @@ class SimDatabase(Database):
 class Job:
     """A shim with its command: simulated, in the product's own spool folder."""
 
-    def __init__(self, machine: Machine, disk: Journal, name: str, order: Order, key: tuple[str, int], runtime_id: str) -> None:
+    def __init__(
+        self, machine: Machine, disk: Journal, name: str, order: Order, key: tuple[str, int], runtime_id: str
+    ) -> None:
         self.machine, self.disk, self.name, self.order, self.key = machine, disk, name, order, key
         self.runtime_id = runtime_id
         self.folder = disk.folder / name
@@ -215,7 +219,9 @@ class Job:
         self.child = self.machine.process()
         self.start = self.machine.started(self)
         at_ms = self.machine.wall_ms()
-        write_child(str(self.folder), {"pid": self.child.pid, "process_key": self.child.key, "process_started_ms": at_ms})
+        write_child(
+            str(self.folder), {"pid": self.child.pid, "process_key": self.child.key, "process_started_ms": at_ms}
+        )
         self.tell(StartSeen(self.child, at_ms))
         loop, context = self.machine.loop, self.life.context()
         step = self.plan.take_ms / 1000 / (self.plan.chunks + 1)
@@ -236,7 +242,9 @@ class Job:
             sink._give_up()
         sink.take(data)
         self.start.written += len(data)
-        self.tell(OutputSeen({"stdout": sink.bytes, "stderr": 0}, {"stdout": sink.head, "stderr": 0}, self.machine.wall_ms()))
+        self.tell(
+            OutputSeen({"stdout": sink.bytes, "stderr": 0}, {"stdout": sink.head, "stderr": 0}, self.machine.wall_ms())
+        )
 
     def take_input(self, sequence: int) -> None:
         """Written once; a command that asked goes on."""
@@ -349,7 +357,9 @@ class LastHeld(Budget):
 class SimLauncher:
     """`processes.Launcher` over simulated shims."""
 
-    def __init__(self, machine: Machine, disk: Journal, life: Life, incarnation: str, budget: LastHeld, runtime_id: str) -> None:
+    def __init__(
+        self, machine: Machine, disk: Journal, life: Life, incarnation: str, budget: LastHeld, runtime_id: str
+    ) -> None:
         self._machine, self._disk, self._life, self._budget = machine, disk, life, budget
         self._incarnation, self._runtime_id = incarnation, runtime_id
         self._count = 0
@@ -358,11 +368,18 @@ class SimLauncher:
         """See `Launcher.prepare`."""
         call_id, _, number = self._budget.last.rpartition(".")
         self._count += 1
+        name = f"{self._incarnation}-{self._count}"
         await self._machine.pause()
         if self._machine.no_forks:
             raise LaunchError("no process could be made")
-        name = f"{self._incarnation}-{self._count}"
-        job = Job(self._machine, self._disk, name, order_in(str(self._disk.folder / name)), (call_id, int(number)), self._runtime_id)
+        job = Job(
+            self._machine,
+            self._disk,
+            name,
+            order_in(str(self._disk.folder / name)),
+            (call_id, int(number)),
+            self._runtime_id,
+        )
         self._machine.jobs[self._disk.name, name] = job
         self._life.when_it_ends(lambda: self._machine.loop.call_later(0.002, job.abandon, context=WORLD.context()))
         return Held(job, self._life, Shelter(job.shim, None, name, None))
@@ -375,7 +392,9 @@ class SimLauncher:
             job = Lost(self._machine)  # type: ignore[assignment]
         held = Held(job, self._life, shelter)  # type: ignore[arg-type]
         held.watch(watcher)
-        if job.over or (job.shim not in self._machine.alive and (job.child is None or job.child not in self._machine.alive)):  # type: ignore[union-attr]
+        if job.over or (
+            job.shim not in self._machine.alive and (job.child is None or job.child not in self._machine.alive)
+        ):  # type: ignore[union-attr]
             job.tell(EndSeen())  # type: ignore[union-attr]
         return held
 
@@ -446,7 +465,9 @@ class Picture:
 class Machine:
     """One computer."""
 
-    def __init__(self, name: str, loop: SimLoop, dice: random.Random, folder: Path, counted: Callable[[Start], None]) -> None:
+    def __init__(
+        self, name: str, loop: SimLoop, dice: random.Random, folder: Path, counted: Callable[[Start], None]
+    ) -> None:
         self.name, self.loop, self.dice, self.folder = name, loop, dice, folder
         self.folder.mkdir()
         self._counted = counted
@@ -538,7 +559,9 @@ class Machine:
     def started(self, job: Job) -> Start:
         """Count it: this happened, whatever anybody says."""
         call_id, number = job.key
-        rows = job.disk.query("SELECT consent, state FROM attempts WHERE tool_call_id = ? AND number = ?", call_id, number)
+        rows = job.disk.query(
+            "SELECT consent, state FROM attempts WHERE tool_call_id = ? AND number = ?", call_id, number
+        )
         consent = int(rows[0][0]) if rows else 0
         text = f"{job.name} of {self.name}:".encode()
         content = (text * (job.plan.size // len(text) + 1))[: job.plan.size]

@@ -110,7 +110,9 @@ class SimLog(SqliteLog):
         appended = super().append(entries, writes)
         if not self._pumping:
             self._pumping = True
-            self._sim.call_later(self._plane.commit_s * (0.3 + self._dice.random()), self._pump, context=self._plane.life.context())
+            self._sim.call_later(
+                self._plane.commit_s * (0.3 + self._dice.random()), self._pump, context=self._plane.life.context()
+            )
         return appended
 
     def _pump(self) -> None:
@@ -172,7 +174,9 @@ class SimClock(Clock):
 class PlaneNode:
     """The control plane's process and its data directory."""
 
-    def __init__(self, path: Path, loop: SimLoop, seed: str, parent: Life, committed: Callable[[list[Entry]], None]) -> None:
+    def __init__(
+        self, path: Path, loop: SimLoop, seed: str, parent: Life, committed: Callable[[list[Entry]], None]
+    ) -> None:
         self.path, self._loop, self._seed, self._parent = path, loop, seed, parent
         self.committed = committed
         self.dice = random.Random(seed)

@@ -69,7 +69,17 @@ KINDS: dict[str, tuple[float, Callable[[random.Random], tuple[object, ...]]]] = 
     "hand_over": (0.6, lambda d: (d.randrange(3), d.choice(["anna", "bert"]))),
     # the network
     "partition": (2.5, lambda d: (_node(d), d.choice(["up", "down", "both", "both"]), _span(d))),
-    "wild": (1.6, lambda d: (_node(d), _span(d), d.choice([0.0, 0.1, 0.4]), d.choice([0.0, 0.1, 0.3]), d.choice([0.0, 0.1, 0.3]), d.choice([0.0, 0.0, 0.05]))),
+    "wild": (
+        1.6,
+        lambda d: (
+            _node(d),
+            _span(d),
+            d.choice([0.0, 0.1, 0.4]),
+            d.choice([0.0, 0.1, 0.3]),
+            d.choice([0.0, 0.1, 0.3]),
+            d.choice([0.0, 0.0, 0.05]),
+        ),
+    ),
     "slow": (0.8, lambda d: (_node(d), _span(d), d.choice([0.1, 0.6, 2.5]))),
     "cut": (1.6, lambda d: (_node(d),)),
     # runtimes and their computers

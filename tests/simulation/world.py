@@ -94,7 +94,8 @@ class World:
         self._restore = False
         self.wires: list[Wire] = []
         self.machines = [
-            Machine(name, self.loop, random.Random(f"{seed} {name}"), root / name, self.oracle.started) for name in ("one", "two")
+            Machine(name, self.loop, random.Random(f"{seed} {name}"), root / name, self.oracle.started)
+            for name in ("one", "two")
         ]
         self.pictures: dict[str, Picture] = {}
         self.nodes = self._nodes(seed)
@@ -112,7 +113,9 @@ class World:
         third = Journal("jrn_two", two.folder)
         for machine, disk in ((one, first), (one, second), (two, third)):
             machine.disks[disk.name] = disk
-        return [self._node(f"rtm_{i}", m, d, seed) for i, (m, d) in enumerate(((one, first), (one, second), (two, third)))]
+        return [
+            self._node(f"rtm_{i}", m, d, seed) for i, (m, d) in enumerate(((one, first), (one, second), (two, third)))
+        ]
 
     def _node(self, runtime_id: str, machine: Machine, disk: Journal, seed: str, twin: str = "") -> Node:
         key = Ed25519PrivateKey.from_private_bytes(random.Random(f"{seed} {runtime_id}").randbytes(32))
@@ -130,7 +133,11 @@ class World:
             fields = PolicyFields(**POLICY, when_unhealthy=self.story.when_unhealthy)  # type: ignore[arg-type]
             draft.save(
                 PolicyLevel(
-                    organization_id=ORGANIZATION, level="organization", subject="", fields=fields, updated_at_ms=draft.at_ms
+                    organization_id=ORGANIZATION,
+                    level="organization",
+                    subject="",
+                    fields=fields,
+                    updated_at_ms=draft.at_ms,
                 )
             )
             for machine in self.machines:
@@ -186,7 +193,8 @@ class World:
 
     def wrong(self, what: str) -> None:
         """An invariant is broken; the first one counts."""
-        self.broken.append(what)
+        if not self._closing:
+            self.broken.append(what)
 
     def _uncaught(self, where: str, error: BaseException | None) -> None:
         if self._closing:
@@ -257,7 +265,11 @@ class World:
             self._closing = True
             events = sum(self.oracle.cells.values())
             self._close()
-        faults = sum(count for kind, count in self.happened.items() if kind not in ("wire", "prompt", "act", "act_twice", "hand_over"))
+        faults = sum(
+            count
+            for kind, count in self.happened.items()
+            if kind not in ("wire", "prompt", "act", "act_twice", "hand_over")
+        )
         return Outcome(
             self.loop.steps, faults, self.broken[0] if self.broken else "", settled, len(self.oracle.starts), events,
             self.oracle.cells, self.oracle.fault_cells, self.happened,
@@ -329,7 +341,9 @@ class World:
                 if call.state is CallState.RUNNING:
                     left.append(f"{call.id} runs")
                 for a in call.attempts:
-                    known = a.journal_id is not None and not self.oracle.restored and a.journal_id not in self.oracle.cloned
+                    known = (
+                        a.journal_id is not None and not self.oracle.restored and a.journal_id not in self.oracle.cloned
+                    )
                     if known and not a.final_word:
                         left.append(f"{call.id} #{a.number} has no last word of its journal")
         left += self._unsettled_in_journals()
@@ -338,7 +352,9 @@ class World:
     def _unsettled_in_journals(self) -> list[str]:
         left = []
         for disk in {id(node.disk): node.disk for node in self.nodes}.values():
-            for call_id, number, state in disk.query("SELECT tool_call_id, number, state FROM attempts WHERE settled = 0"):
+            for call_id, number, state in disk.query(
+                "SELECT tool_call_id, number, state FROM attempts WHERE settled = 0"
+            ):
                 session = self.session_of(call_id)
                 attempt = session.calls[call_id].attempt(number) if session is not None else None
                 if attempt is not None and attempt.journal_id == disk.name:
@@ -597,7 +613,13 @@ class World:
         if self._clone is not None:
             return
         original = self.machines[1]
-        twin = Machine("twin", self.loop, random.Random(f"{self.story.seed} twin"), original.folder.parent / "twin", self.oracle.started)
+        twin = Machine(
+            "twin",
+            self.loop,
+            random.Random(f"{self.story.seed} twin"),
+            original.folder.parent / "twin",
+            self.oracle.started,
+        )
         disk = Journal("jrn_two", twin.folder)
         disk.restore(original.disks["jrn_two"].picture())
         twin.disks[disk.name] = disk
