@@ -7,6 +7,7 @@ points where it can be made to crash: before and after every write of its journa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable
 from typing import Any
@@ -189,10 +190,8 @@ class Node:
             self.crash_at = (left - 1, when) if left > 1 else None
             if left <= 1:
                 if when == "after":
-                    try:
+                    with contextlib.suppress(JournalUnwritableError):
                         work()
-                    except JournalUnwritableError:
-                        pass
                 self.crash()
                 return
         error: BaseException | None = None

@@ -37,7 +37,7 @@ from caisey.runtime.processes import (
 from caisey.runtime.shim.marks import set_marker, write_child, write_end
 from caisey.runtime.shim.sink import Sink
 from caisey.runtime.spool import Budget, Spool, child_in
-from tests.simulation.clockwork import Life, SimLoop, WORLD
+from tests.simulation.clockwork import WORLD, Life, SimLoop
 
 VITAL_ROOM = 60
 """Writes that the reserve has room for."""
@@ -238,7 +238,7 @@ class Job:
         share = -(-len(self.start.content) // max(1, self.plan.chunks))
         data = self.start.content[place * share : (place + 1) * share]
         sink = self.sinks["stdout"]
-        if self.disk.full and not sink.why == "spool_full":
+        if self.disk.full and sink.why != "spool_full":
             sink._give_up()
         sink.take(data)
         self.start.written += len(data)

@@ -53,6 +53,7 @@ class Oracle:
         self.cells: Counter[tuple[str, str]] = Counter()
         self.fault_cells: set[tuple[str, str, str]] = set()
         self.cloned: set[str] = set()
+        self.went_back: set[str] = set()
         self.restored = False
 
     def wrong(self, invariant: str, what: str) -> None:
@@ -63,6 +64,7 @@ class Oracle:
 
     def started(self, start: Start) -> None:
         """Invariant 3."""
+        self._world.tell("START", f"{start.call_id} #{start.number} consent {start.consent} on {start.machine}")
         if not start.claimed:
             self.wrong("claim", f"{start.call_id} #{start.number} was let go without its claim")
         for former in self.starts:
@@ -88,11 +90,16 @@ class Oracle:
 
     def set_back(self, journal_id: str, machine: str, sequence: int, epoch: int) -> None:
         """A journal forgets everything after `sequence`. Whether that can be known depends on what was seen."""
+        self.went_back.add(journal_id)
         rows = self._world.plane_rows("SELECT max(mark) FROM journals WHERE journal_id = ?", journal_id)
         seen = bool(rows) and rows[0][0] is not None and rows[0][0] > sequence
         for start in self.starts:
             if start.journal_id == journal_id and start.machine == machine:
                 self.forgotten[id(start)] = seen
+
+    def whole(self, journal_id: str) -> bool:
+        """Neither side has forgotten anything: everything has its last word some day, and is settled."""
+        return not self.restored and journal_id not in self.cloned and journal_id not in self.went_back
 
     def _call(self, call_id: str) -> ToolCall | None:
         session = self._world.session_of(call_id)
@@ -111,6 +118,8 @@ class Oracle:
             if cls is None:
                 continue
             payload = entry.payload
+            if self._world.trace is not None:
+                self._world.tell("commit", f"{entry.type} {payload}"[:300])
             key = (payload.get("tool_call_id", ""), payload.get("number", 0))
             if entry.type == "attempt.dispatched":
                 self.sent.add((*key, payload["incarnation"]))

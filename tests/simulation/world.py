@@ -27,10 +27,11 @@ from caisey.core.errors import Fault
 from caisey.core.policy import PolicyFields
 from caisey.core.session import Session
 from caisey.core.states import Action, CallState, Effect
+from caisey.protocol.frames import Leaving
 from caisey.storage.contract import AppendFailed, Overloaded
-from tests.simulation.clockwork import WORLD, Life, SimLoop, SpinError
+from tests.simulation.clockwork import WORLD, SimLoop, SpinError
 from tests.simulation.endpoint import VERSION, Node
-from tests.simulation.machine import Job, Journal, Machine, Picture, Start
+from tests.simulation.machine import Job, Journal, Machine, Picture
 from tests.simulation.network import ClientBridge, ServerSide, Weather, Wire
 from tests.simulation.oracle import ORGANIZATION, Oracle
 from tests.simulation.plane import PlaneNode
@@ -70,8 +71,9 @@ class Outcome(NamedTuple):
 class World:
     """One story, carried out."""
 
-    def __init__(self, story: Story) -> None:
+    def __init__(self, story: Story, tracing: bool = False) -> None:
         self.story = story
+        self.trace: list[str] | None = [] if tracing else None
         self.broken: list[str] = []
         self.happened: Counter[str] = Counter()
         self._active: Counter[str] = Counter()
@@ -176,9 +178,23 @@ class World:
         self.happened["wire"] += 1
         self.wires = [kept for kept in self.wires if not kept.over]
         self.wires.append(wire)
-        side = ServerSide(wire, self.oracle.from_plane)
+        place = f"wire {self.happened['wire']}"
+        side = ServerSide(wire, lambda data: self._down(place, data))
         self._in_plane(self.plane.socket(side.scope, side.receive, side.send))
-        return ClientBridge(wire, lambda data: self.oracle.from_runtime(node.disk, data))
+        return ClientBridge(wire, lambda data: self._up(f"{node.runtime_id} {place}", node, data))
+
+    def _down(self, place: str, data: bytes) -> None:
+        self.tell("control plane", f"says on {place}: {short(data)}" if self.trace is not None else "")
+        self.oracle.from_plane(data)
+
+    def _up(self, who: str, node: Node, data: bytes) -> None:
+        self.tell(who, f"says: {short(data)}" if self.trace is not None else "")
+        self.oracle.from_runtime(node.disk, data)
+
+    def tell(self, who: str, what: str) -> None:
+        """One line of the story, where somebody wants to read it."""
+        if self.trace is not None:
+            self.trace.append(f"{self.loop.time() - 1000:9.3f}  {who} {what}")
 
     def _in_plane(self, work: Coroutine[Any, Any, Any]) -> None:
         context = self.plane.life.context()
@@ -357,7 +373,7 @@ class World:
             ):
                 session = self.session_of(call_id)
                 attempt = session.calls[call_id].attempt(number) if session is not None else None
-                if attempt is not None and attempt.journal_id == disk.name:
+                if attempt is not None and attempt.journal_id == disk.name and self.oracle.whole(disk.name):
                     left.append(f"{disk.name} still has {call_id} #{number} {state}")
         return left
 
@@ -418,6 +434,7 @@ class World:
 
     def _happen(self, event: Event) -> None:
         self.happened[event.kind] += 1
+        self.tell("***", f"{event.kind} {event.args}")
         getattr(self, f"_do_{event.kind}")(*event.args)
 
     # technicians
@@ -589,7 +606,7 @@ class World:
             return
         for node in self.nodes:
             if node.machine is machine and node.running and node.agent is not None and self.dice.random() < 0.5:
-                node.agent._outbox is None or node.agent._outbox.post(_leaving())
+                node.agent._outbox is None or node.agent._outbox.post(Leaving(reason="sleep"))
         machine.sleep(seconds)
         self._while("asleep", seconds, lambda: None)
 
@@ -613,6 +630,7 @@ class World:
         if self._clone is not None:
             return
         original = self.machines[1]
+        original.folder.parent / f"twin{self.happened['clone']}"
         twin = Machine(
             "twin",
             self.loop,
@@ -727,10 +745,10 @@ class World:
             return
 
 
-def _leaving() -> Any:
-    from caisey.protocol.frames import Leaving
-
-    return Leaving(reason="sleep")
-
-
-__all__ = ["Life", "Outcome", "Start", "World"]
+def short(data: bytes) -> str:
+    """A frame without what is the same in all of them."""
+    text = data.decode(errors="replace")
+    for noise in ("heartbeat", '"ping"', '"pong"', "cadence"):
+        if noise in text[:30]:
+            return noise
+    return text[:400]

@@ -20,7 +20,7 @@ from caisey.protocol.frames import AnyFrame, Gap, Output
 from caisey.runtime.attempts import Attempts, Entry
 from caisey.runtime.clock import Clock
 from caisey.runtime.judge import State
-from caisey.runtime.records import KNOWN_END, Key, finished, is_refusal, refused, started, statement
+from caisey.runtime.records import KNOWN_END, Key, finished, is_refusal, refused, started, statement, was_let_go
 from caisey.runtime.spool import STREAMS, Chunk, Hole, Spool, layouts_of
 
 REPEAT_LOOK_S: Final = 1.0
@@ -115,7 +115,7 @@ class Outbox:
             return self._last_word(said, refused(record))
         if record.state is State.STARTED and not entry.let_go:
             return None
-        if record.started_sequence is not None and not said.started:
+        if was_let_go(record) and not said.started:
             said.started = True
             if record.state is State.STARTED or not entry.started_said:
                 entry.started_said = True

@@ -166,6 +166,11 @@ def refused(record: AttemptRecord) -> Refused:
     )
 
 
+def was_let_go(record: AttemptRecord) -> bool:
+    """Whether `started` may be said. A claim alone is no start: its shim may have died before go reached it."""
+    return record.started_sequence is not None and (record.pid is not None or record.state is State.FINISHED)
+
+
 def is_refusal(record: AttemptRecord) -> bool:
     return record.state is State.CLOSED and record.why is Why.REFUSED
 
@@ -198,7 +203,7 @@ def receipts(record: AttemptRecord, journal_id: str) -> list[Acknowledged | Star
     if record.state in (State.CLOSED, State.SUPERSEDED):
         return [statement(record, journal_id)]
     said: list[Acknowledged | Started | Finished | Refused | Statement] = [acknowledged(record)]
-    if record.started_sequence is not None:
+    if was_let_go(record):
         said.append(started(record))
     if record.state is State.FINISHED:
         said.append(finished(record))
