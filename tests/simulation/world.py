@@ -357,10 +357,7 @@ class World:
                 if call.state is CallState.RUNNING:
                     left.append(f"{call.id} runs")
                 for a in call.attempts:
-                    known = (
-                        a.journal_id is not None and not self.oracle.restored and a.journal_id not in self.oracle.cloned
-                    )
-                    if known and not a.final_word:
+                    if a.journal_id is not None and self.oracle.whole(a.journal_id) and not a.final_word:
                         left.append(f"{call.id} #{a.number} has no last word of its journal")
         left += self._unsettled_in_journals()
         return left
@@ -630,12 +627,12 @@ class World:
         if self._clone is not None:
             return
         original = self.machines[1]
-        original.folder.parent / f"twin{self.happened['clone']}"
+        folder = original.folder.parent / f"twin{self.happened['clone']}"
         twin = Machine(
             "twin",
             self.loop,
             random.Random(f"{self.story.seed} twin"),
-            original.folder.parent / "twin",
+            folder,
             self.oracle.started,
         )
         disk = Journal("jrn_two", twin.folder)

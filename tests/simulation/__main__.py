@@ -1,0 +1,110 @@
+"""`python -m tests.simulation --seed S --runs N`: N seeds from S on; a single seed is told in full if it breaks.
+
+The last line says runs, steps, faults and broken invariants. The exit code is 1 if there are any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from caisey.core.attempt import NEUTRAL, TRANSITIONS
+from caisey.core.events import type_of_class
+from caisey.core.states import AttemptState
+from tests.simulation import defects
+from tests.simulation.runs import Sum, many, quiet, shortened
+from tests.simulation.story import Story, story
+from tests.simulation.world import World
+
+
+def main() -> int:
+    """See the module."""
+    if os.environ.get("PYTHONHASHSEED") != "0":  # sets of words keep their order, so that a seed is a seed
+        os.execve(
+            sys.executable,
+            [sys.executable, "-m", "tests.simulation", *sys.argv[1:]],
+            os.environ | {"PYTHONHASHSEED": "0"},
+        )  # noqa: S606
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--runs", type=int, default=0, help="how many seeds; 1 if a seed is given, else 2000")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--seconds", type=float, default=0.0, help="stop after about so long (0: when all have run)")
+    parser.add_argument("--only", default="", help="event numbers of a shortened story, as a failure prints them")
+    parser.add_argument("--trace", action="store_true", help="tell everything that is said and committed (one seed)")
+    parser.add_argument(
+        "--defects", action="store_true", help="plant each defect of the list, and demand that it is found"
+    )
+    parser.add_argument(
+        "--coverage", action="store_true", help="list the cells of state and event that were not visited"
+    )
+    given = parser.parse_args()
+    quiet()
+    if given.defects:
+        return defects.main()
+    runs = given.runs or (1 if "--seed" in " ".join(sys.argv) else 2000)
+    if given.only or given.trace:
+        return _one(given.seed, given.only, given.trace)
+    seeds = [str(seed) for seed in range(given.seed, given.seed + runs)]
+    total = many(
+        seeds, min(given.jobs, runs), given.seconds, lambda seed, broken: print(f"seed {seed}: {broken}", flush=True)
+    )
+    for seed, broken in total.broken[:3]:
+        _tell(seed, broken)
+    _coverage(total, listed=given.coverage)
+    kinds = " · ".join(f"{kind} {count}" for kind, count in sorted(total.happened.items()))
+    print(f"what happened: {kinds}")
+    print(
+        f"{total.starts} commands started, {total.events} events of attempts, {total.steps / total.seconds:,.0f} steps/s"
+    )
+    print(f"runs {total.runs}, steps {total.steps}, faults {total.faults}, broken invariants {len(total.broken)}")
+    return 1 if total.broken else 0
+
+
+def _one(seed: int, only: str, trace: bool) -> int:
+    told = story(seed)
+    if only:
+        told = told._replace(events=tuple(told.events[int(place)] for place in only.split(",")))
+    world = World(told, tracing=trace)
+    outcome = world.run()
+    for line in world.trace or ():
+        print(line)
+    print(outcome.broken or "nothing is broken")
+    print(f"runs 1, steps {outcome.steps}, faults {outcome.faults}, broken invariants {int(bool(outcome.broken))}")
+    return 1 if outcome.broken else 0
+
+
+def _tell(seed: str, broken: str) -> None:
+    """The shortest story, and how to see it again."""
+    whole = story(seed)
+    short: Story = shortened(whole, broken)
+    places = []
+    rest = list(enumerate(whole.events))
+    for event in short.events:
+        place = next(i for i, (_, known) in enumerate(rest) if known == event)
+        places.append(str(rest.pop(place)[0]))
+    print(f"\nseed {seed}, {len(short.events)} of {len(whole.events)} events are enough:")
+    for event in short.events:
+        print(f"  {event}")
+    print(f"  → {broken.splitlines()[0]}")
+    print(f"  again: python -m tests.simulation --seed {seed} --only {','.join(places)} --trace")
+
+
+def _coverage(total: Sum, *, listed: bool) -> None:
+    cells = {(str(state), type_of_class(event)) for state, row in TRANSITIONS.items() for event in row}
+    cells |= {(str(state), type_of_class(event)) for state in AttemptState for event in NEUTRAL}
+    visited = set(total.cells) & cells
+    moves = {(str(state), type_of_class(event)) for state, row in TRANSITIONS.items() for event in row}
+    faults = {fault for *_, fault in total.fault_cells}
+    print(
+        f"coverage: {len(visited & moves)} of {len(moves)} transitions, {len(visited)} of {len(cells)} state × event,"
+        f" {len(total.fault_cells)} state × event × fault ({len(faults)} kinds in force)"
+    )
+    if listed:
+        for state, event in sorted(cells - visited):
+            print(f"  not visited: {state} × {event}{' (a transition)' if (state, event) in moves else ''}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
