@@ -125,6 +125,11 @@ class Journal:
         except sqlite3.OperationalError:
             return []  # before its first start there are no tables
 
+    def spools(self, about: dict[str, Any]) -> list[str]:
+        """The folder of an attempt, if it has one."""
+        sql = "SELECT spool FROM attempts WHERE tool_call_id = ? AND number = ? AND spool IS NOT NULL"
+        return [row[0] for row in self.query(sql, about["tool_call_id"], about["number"])]
+
     def sequence(self) -> int:
         """Its highest journal_sequence."""
         rows = self.query("SELECT value FROM journal WHERE name = 'sequence'")

@@ -19,9 +19,10 @@ from caisey.core.audit import Broken, verify
 from caisey.core.decide import deadlines, next_due
 from caisey.core.decide.actions import offered
 from caisey.core.session import Session, replay
-from caisey.core.states import AttemptState, CallState, Kind, PromptState, Ran
-from caisey.core.tool_call import ToolCall, proved, ran_before
+from caisey.core.states import AttemptState, CallState, Effect, Kind, PromptState, Ran
+from caisey.core.tool_call import DONE_KINDS, ToolCall, deciding, proved, ran_before
 from caisey.core.verdict import derive
+from caisey.runtime.shim.marks import END
 from caisey.storage.contract import Entry
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ ORGANIZATION = "org_" + "0" * 26
 BY_OTHERS = frozenset({Kind.EXPIRED, Kind.CANCELLED, Kind.REFUSED, Kind.DENIED})
 """Whose `ran` also shows what other attempts prove."""
 OVERDUE_MS = 3_000
+EARLY_S = 2.0
+"""Commits and clocks take their time."""
+GRACE_S = 12.0
+POLICY_S = {"ack": 2.0, "reconcile": 8.0, "sleep": 20.0}
 FINAL = ("attempt.finished", "attempt.refused", "attempt.stated")
 Key = tuple[str, int]
 
@@ -52,6 +57,7 @@ class Oracle:
         self.states: dict[Key, AttemptState] = {}
         self.cells: Counter[tuple[str, str]] = Counter()
         self.fault_cells: set[tuple[str, str, str]] = set()
+        self.window_ends: dict[tuple[Key, str], float] = {}
         self.cloned: set[str] = set()
         self.went_back: set[str] = set()
         self.restored = False
@@ -127,8 +133,44 @@ class Oracle:
                 self.final.add(key)
             elif entry.type in ("attempt.output", "attempt.gap"):
                 self._covered(key, payload)
+            elif entry.type == "attempt.queued":
+                self._queued(key, payload)
+            self._timely(key, entry.type, payload)
             if issubclass(cls, e.AttemptEvent):
                 self._visited(key, entry.type, cls, payload)
+
+    def _queued(self, key: Key, payload: dict[str, Any]) -> None:
+        """Who may decide that it starts again, and when the next step may go (RECOVERY.md §2, §6)."""
+        session = self._world.session_of(key[0])
+        call = session.calls.get(key[0]) if session is not None else None
+        if session is None or call is None:
+            return
+        if payload["consent_by"] == "policy" and call.spec.effect is Effect.MUTATING:
+            self.wrong("policy", f"{key[0]} changes things, and was sent again without a person")
+        if payload["why"] == "next_step":
+            for earlier in session.calls_of(session.prompt_of(call)):
+                best = deciding(earlier)
+                kind = best.verdict.kind if best is not None and best.verdict is not None else None
+                before = earlier.spec.position < call.spec.position
+                if (
+                    before
+                    and kind not in DONE_KINDS
+                    and earlier.outcome not in ("accepted_partial", "resumed_past", "replaced")
+                ):
+                    self.wrong("order", f"{key[0]} follows {earlier.id}, which came to {kind}")
+
+    def _timely(self, key: Key, kind: str, payload: dict[str, Any]) -> None:
+        """No window ends early: not by a step of the clock, not because the control plane itself was away."""
+        now = self._world.loop.time()
+        if kind in ("attempt.lost", "attempt.dispatched"):
+            window = "ack" if kind == "attempt.dispatched" else "reconcile"
+            seconds = POLICY_S["sleep" if payload.get("asleep") else window]
+            self.window_ends[key, window] = now + seconds - EARLY_S
+        elif kind == "attempt.window_passed" and payload["window"] in ("ack", "reconcile"):
+            if now < self.window_ends.get((key, payload["window"]), 0.0) and not self._world.unseen_step:
+                self.wrong("early", f"{key}: its {payload['window']} window was not over")
+            if now < self._world.plane_ready_at + GRACE_S - EARLY_S and not self._world.unseen_step:
+                self.wrong("grace", f"{key}: judged by a control plane that had just come back")
 
     def _covered(self, key: Key, payload: dict[str, Any]) -> None:
         place = (*key, payload["stream"])
@@ -248,6 +290,8 @@ class Oracle:
         }.get(said)
         if state is None or (wanted is not None and state not in wanted):
             self.wrong("journal", f"{about} was said to be {said}, the journal has {state}")
+        if said == "process_gone" and any((journal.folder / name / END).exists() for name in journal.spools(about)):
+            self.wrong("journal", f"{about} was said to be gone, and its end record is there")
         if kind == "started" and not self.by_key[about["tool_call_id"], about["number"]]:
             self.wrong("journal", f"{about} was said to have started, and has not")
 
@@ -259,6 +303,8 @@ class Oracle:
         if not plane.ready or self._world.plane_busy():
             return
         now = plane.steady.now_ms()
+        if abs(now - plane.clock.now_ms()) > OVERDUE_MS and self._world.loop.time() > self._world.stepped_at + 3.0:
+            self.wrong("clock", "a step of the clock was never taken over")
         for slot in plane.sessions._slots.values():
             view = plane.sessions.view_of(slot.session)
             for call in slot.session.live_calls():

@@ -26,7 +26,7 @@ from caisey.core.decide.actions import offered
 from caisey.core.errors import Fault
 from caisey.core.policy import PolicyFields
 from caisey.core.session import Session
-from caisey.core.states import Action, CallState, Effect
+from caisey.core.states import Action, CallState, CancelWhy, Effect
 from caisey.protocol.frames import Leaving
 from caisey.storage.contract import AppendFailed, Overloaded
 from tests.simulation.clockwork import WORLD, SimLoop, SpinError
@@ -43,7 +43,7 @@ LOOK_S = 1.0
 FOLDER = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 TECHNICIANS = {"anna": e.Actor("user", "usr_anna"), "bert": e.Actor("user", "usr_bert")}
 POLICY = {
-    "heartbeat_interval_s": 2.0,
+    "heartbeat_interval_s": 6.0,
     "ack_window_s": 2.0,
     "reconcile_window_s": 8.0,
     "sleep_expiry_s": 20.0,
@@ -90,6 +90,9 @@ class World:
         self.plane.on_ready.append(self._plane_is_ready)
         self.plane.on_crash.append(self._plane_crashed)
         self.any_garbled = False
+        self.unseen_step = False  # the clock stepped while nobody could compare it
+        self.stepped_at = 0.0
+        self.plane_ready_at = 0.0
         self._closing = False
         self._plane_again_s = 1.0
         self._backup: bytes | None = None
@@ -259,6 +262,7 @@ class World:
         return None
 
     def _plane_is_ready(self) -> None:
+        self.plane_ready_at = self.loop.time()
         self.plane.sessions.follow(self.oracle.decided)
         if self._restore:
             self._restore = False
@@ -266,6 +270,8 @@ class World:
         self.oracle.plane_is_back()
 
     def _plane_crashed(self) -> None:
+        if self.loop.time() < self.stepped_at + 3.0:
+            self.unseen_step = True
         self.loop.call_later(self._plane_again_s, self.plane.start, context=WORLD.context())
 
     # -- a run ---------------------------------------------------------------------------------------------------------
@@ -424,8 +430,15 @@ class World:
     def _let_commands_end(self) -> None:
         for machine in self.machines:
             for job in list(machine.jobs.values()):
-                if job.plan.forever or job.plan.asks:
+                if (job.plan.forever or job.plan.asks) and not self._cancelled(job):
                     self.loop.call_soon(job.end, "itself", context=job.life.context())
+
+    def _cancelled(self, job: Job) -> bool:
+        """A person wants it ended: the product has to see to that."""
+        session = self.session_of(job.key[0])
+        attempt = session.calls[job.key[0]].attempt(job.key[1]) if session is not None else None
+        wanted = attempt is not None and attempt.cancel is not None and attempt.cancel.why is CancelWhy.CANCEL
+        return wanted and self.oracle.whole(job.disk.name)
 
     # -- what happens --------------------------------------------------------------------------------------------------
 
@@ -703,6 +716,9 @@ class World:
 
     def _do_clock_step(self, by_ms: int) -> None:
         self.plane.clock.step_ms += by_ms
+        self.stepped_at = self.loop.time()
+        if not self.plane.ready or self.plane_busy():
+            self.unseen_step = True
 
     def _do_backup(self) -> None:
         if self.plane.ready:
