@@ -203,9 +203,9 @@ class Oracle:
                 self.wrong("owner", f"{prompt.id} ended with {states}")
             if prompt.state is PromptState.WAITING and CallState.RUNNING in states:
                 self.wrong("owner", f"{prompt.id} waits and runs")
-        if session.live and next_due(session, self._world.plane.sessions.view_of(session)) is None:
-            if any(k.state in (CallState.RUNNING, CallState.WAITING) for k in session.live_calls()):
-                self.wrong("deadline", f"nothing will ever look at {session.id}")
+        busy = any(k.state in (CallState.RUNNING, CallState.WAITING) for k in session.live_calls())
+        if busy and next_due(session, self._world.plane.sessions.view_of(session)) is None:
+            self.wrong("deadline", f"nothing will ever look at {session.id}")
 
     def call(self, session: Session, call: ToolCall) -> None:
         """Invariants 1, 3, 5, for one call."""

@@ -18,7 +18,6 @@ import structlog
 from tests.simulation.story import Event, Story, story
 from tests.simulation.world import Outcome, World
 
-
 COLLECT_AFTER = 500_000
 
 
