@@ -403,7 +403,8 @@ class World:
             weather.calm()
         for wire in self.wires:
             wire.healed()
-            if wire.was_wild or self.any_garbled:
+            # Frames that were lost on the way, or a question whose COMMIT only seemed to fail, come with the next one.
+            if wire.was_wild or self.any_garbled or self.happened["plane_disk"]:
                 wire.cut()
         self.plane.commit_s = self.story.commit_s
         self.plane._death, self.plane._failures = None, []

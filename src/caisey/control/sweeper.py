@@ -118,10 +118,13 @@ class Sweeper:
         if not step:
             return
         logger.warning("clock.stepped", by_ms=step)
-        for session_id in list(self._due):
+        stepped = list(self._due)
+        for session_id in stepped:
             self._submit(session_id, c.StepClock(by_ms=step))
         self._grace_until += step
         self._clock.apply(step)
+        for session_id in stepped:  # what was due was reckoned with a view that had not followed the clock yet
+            self.wake(session_id, self._clock.now_ms())
 
     def _sweep(self) -> None:
         now = self._clock.now_ms()

@@ -488,7 +488,10 @@ EVOLVE: dict[type[e.Event], Evolver] = {
 
 
 def shifted(a: Attempt, by_ms: int) -> Attempt:
-    """Every deadline moved, after a step of the wall clock."""
+    """Every deadline moved, after a step of the wall clock, and every moment that is compared with what comes after it.
+
+    One that stayed behind would be in the future after a step back: answers would seem older than their question.
+    """
 
     def move(value: int | None) -> int | None:
         return None if value is None else value + by_ms
@@ -503,5 +506,8 @@ def shifted(a: Attempt, by_ms: int) -> Attempt:
         check_due_ms=move(a.check_due_ms),
         quiet_since_ms=move(a.quiet_since_ms),
         proved_at_ms=a.proved_at_ms + by_ms,
+        queued_at_ms=a.queued_at_ms + by_ms,
+        asked_at_ms=move(a.asked_at_ms),
+        lost_at_ms=move(a.lost_at_ms),
         hold=hold,
     )
