@@ -59,8 +59,8 @@ demo: setup ## Show a stalled prompt, its verdict and its recovery
 bench: setup ## Print the figures of the budgets
 	$(BIN)/python -m tests.bench $(ARGS)
 
-simulate: setup ## Run the seeded simulation; ARGS="--seed N" repeats one
-	$(BIN)/python -m tests.simulation $(ARGS)
+simulate: setup ## Run the seeded simulation, e.g. make simulate SEED=7 RUNS=1
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) $(ARGS)
 
 chaos: setup ## Kill, cut and freeze real processes, and check the invariants
 	$(BIN)/python -m tests.chaos $(ARGS)

@@ -13,6 +13,7 @@ from caisey.core.attempt import NEUTRAL, TRANSITIONS
 from caisey.core.events import type_of_class
 from caisey.core.states import AttemptState
 from tests.simulation import defects
+from tests.simulation.regressions import REGRESSIONS
 from tests.simulation.runs import Sum, many, quiet, shortened
 from tests.simulation.story import Story, story
 from tests.simulation.world import World
@@ -39,10 +40,14 @@ def main() -> int:
     parser.add_argument(
         "--coverage", action="store_true", help="list the cells of state and event that were not visited"
     )
+    parser.add_argument("--quick", action="store_true", help="with --defects: only the seed on record for each")
+    parser.add_argument("--regressions", action="store_true", help="run every story that once broke something")
     given = parser.parse_args()
     quiet()
     if given.defects:
-        return defects.main()
+        return defects.main(given.only, given.jobs, quick=given.quick)
+    if given.regressions:
+        return _regressions()
     runs = given.runs or (1 if "--seed" in " ".join(sys.argv) else 2000)
     if given.only or given.trace:
         return _one(given.seed, given.only, given.trace)
@@ -60,6 +65,16 @@ def main() -> int:
     )
     print(f"runs {total.runs}, steps {total.steps}, faults {total.faults}, broken invariants {len(total.broken)}")
     return 1 if total.broken else 0
+
+
+def _regressions() -> int:
+    broken = 0
+    for name, told in REGRESSIONS.items():
+        outcome = World(told).run()
+        broken += bool(outcome.broken)
+        print(f"{'BROKEN' if outcome.broken else 'holds':>6}  {name}{': ' + outcome.broken if outcome.broken else ''}")
+    print(f"stories {len(REGRESSIONS)}, {'all hold' if not broken else f'{broken} broken'}")
+    return 1 if broken else 0
 
 
 def _one(seed: int, only: str, trace: bool) -> int:
@@ -88,6 +103,7 @@ def _tell(seed: str, broken: str) -> None:
     for event in short.events:
         print(f"  {event}")
     print(f"  → {broken.splitlines()[0]}")
+    print(f"  for regressions.py: {short!r}")
     print(f"  again: python -m tests.simulation --seed {seed} --only {','.join(places)} --trace")
 
 

@@ -558,6 +558,11 @@ class Machine:
         self.alive.add(identity)
         return identity
 
+    def runs(self, disk: str, spool: str) -> bool:
+        """Whether the command of an execution lives."""
+        job = self.jobs.get((disk, spool))
+        return job is not None and job.child in self.alive
+
     def die(self, process: Identity) -> None:
         self.alive.discard(process)
 

@@ -26,6 +26,7 @@ from caisey.runtime.shim.marks import END
 from caisey.storage.contract import Entry
 
 if TYPE_CHECKING:
+    from tests.simulation.endpoint import Node
     from tests.simulation.machine import Start
     from tests.simulation.world import World
 
@@ -58,6 +59,7 @@ class Oracle:
         self.cells: Counter[tuple[str, str]] = Counter()
         self.fault_cells: set[tuple[str, str, str]] = set()
         self.window_ends: dict[tuple[Key, str], float] = {}
+        self.words: dict[tuple[str, str, int], dict[str, int]] = {}
         self.cloned: set[str] = set()
         self.went_back: set[str] = set()
         self.restored = False
@@ -97,6 +99,7 @@ class Oracle:
     def set_back(self, journal_id: str, machine: str, sequence: int, epoch: int) -> None:
         """A journal forgets everything after `sequence`. Whether that can be known depends on what was seen."""
         self.went_back.add(journal_id)
+        self.words = {key: words for key, words in self.words.items() if key[0] != journal_id}
         rows = self._world.plane_rows("SELECT max(mark) FROM journals WHERE journal_id = ?", journal_id)
         seen = bool(rows) and rows[0][0] is not None and rows[0][0] > sequence
         for start in self.starts:
@@ -166,10 +169,17 @@ class Oracle:
             window = "ack" if kind == "attempt.dispatched" else "reconcile"
             seconds = POLICY_S["sleep" if payload.get("asleep") else window]
             self.window_ends[key, window] = now + seconds - EARLY_S
-        elif kind == "attempt.window_passed" and payload["window"] in ("ack", "reconcile"):
+        elif kind == "attempt.held":
+            left = payload["until_ms"] - self._world.plane.steady.now_ms()
+            self.window_ends[key, "hold"] = now + left / 1000 - EARLY_S
+        elif kind == "attempt.window_passed":
             if now < self.window_ends.get((key, payload["window"]), 0.0) and not self._world.unseen_step:
                 self.wrong("early", f"{key}: its {payload['window']} window was not over")
-            if now < self._world.plane_ready_at + GRACE_S - EARLY_S and not self._world.unseen_step:
+            if (
+                payload["window"] != "approval"
+                and now < self._world.plane_ready_at + GRACE_S - EARLY_S
+                and not self._world.unseen_step
+            ):
                 self.wrong("grace", f"{key}: judged by a control plane that had just come back")
 
     def _covered(self, key: Key, payload: dict[str, Any]) -> None:
@@ -270,9 +280,9 @@ class Oracle:
         if frame["settled"] and key not in self.final:
             self.wrong("confirm", f"{key} was settled without a last word")
 
-    def from_runtime(self, journal: Any, data: bytes) -> None:
-        """The runtime writes before it speaks."""
-        kind = _kind(data)
+    def from_runtime(self, node: Node, data: bytes) -> None:
+        """The runtime writes before it speaks, and says of a process what is true of it."""
+        kind, journal = _kind(data), node.disk
         if kind not in ("acknowledged", "started", "refused", "finished", "statement"):
             return
         frame = msgspec.json.decode(data)
@@ -292,6 +302,12 @@ class Oracle:
             self.wrong("journal", f"{about} was said to be {said}, the journal has {state}")
         if said == "process_gone" and any((journal.folder / name / END).exists() for name in journal.spools(about)):
             self.wrong("journal", f"{about} was said to be gone, and its end record is there")
+        if said == "process_gone" and any(node.machine.runs(journal.name, name) for name in journal.spools(about)):
+            self.wrong("journal", f"{about} was said to be gone, and its command lives")
+        words = self.words.setdefault((journal.name, about["tool_call_id"], about["number"]), {})
+        words[kind] = frame["journal_sequence"]
+        if kind == "started" and words["started"] <= words.get("acknowledged", 0):
+            self.wrong("journal", f"{about} started by a write that is not above the one that took it: {words}")
         if kind == "started" and not self.by_key[about["tool_call_id"], about["number"]]:
             self.wrong("journal", f"{about} was said to have started, and has not")
 
@@ -305,9 +321,12 @@ class Oracle:
         now = plane.steady.now_ms()
         if abs(now - plane.clock.now_ms()) > OVERDUE_MS and self._world.loop.time() > self._world.stepped_at + 3.0:
             self.wrong("clock", "a step of the clock was never taken over")
-        for slot in plane.sessions._slots.values():
-            view = plane.sessions.view_of(slot.session)
-            for call in slot.session.live_calls():
+        for session_id in self._world.sessions:
+            session = plane.sessions.peek(session_id)
+            if session is None:
+                continue  # an older backup does not know it
+            view = plane.sessions.view_of(session)
+            for call in session.live_calls():
                 for a in call.open_attempts:
                     due = max(deadlines.due_of(a, view), view.grace_until_ms)
                     if now - due > OVERDUE_MS:

@@ -192,7 +192,7 @@ class World:
 
     def _up(self, who: str, node: Node, data: bytes) -> None:
         self.tell(who, f"says: {short(data)}" if self.trace is not None else "")
-        self.oracle.from_runtime(node.disk, data)
+        self.oracle.from_runtime(node, data)
 
     def tell(self, who: str, what: str) -> None:
         """One line of the story, where somebody wants to read it."""
@@ -709,7 +709,9 @@ class World:
 
     def _do_plane_disk(self, count: int, when: str) -> None:
         self.plane.fail_commits([when] * count)
-        self._while("plane_disk", 2.0, lambda: self.plane.fail_commits([]))
+        # The sweeper looks again five seconds after a commit that failed.
+        self.loop.call_later(2.0, self.plane.fail_commits, [], context=WORLD.context())
+        self._while("plane_disk", 9.0, lambda: None)
 
     def _do_plane_slow_disk(self, seconds: float, commit_s: float) -> None:
         self.plane.commit_s = commit_s

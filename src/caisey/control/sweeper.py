@@ -22,6 +22,8 @@ logger = structlog.get_logger(__name__)
 STEP_MS = 1000
 LOOK_EVERY_MS = 500
 AFTER_A_FAULT_MS = 60_000
+AFTER_STORAGE_FAILED_MS = 5_000  # a disk comes back sooner than a defect goes away
+STORAGE_FAULTS = frozenset({"server.storage_failed", "server.overloaded"})
 PAUSED_MS = 2000
 
 
@@ -147,4 +149,5 @@ class Sweeper:
         if error is None:
             return
         logger.error("sweep.failed", session_id=session_id, code=error.code if isinstance(error, Fault) else str(error))
-        self.wake(session_id, self._clock.now_ms() + AFTER_A_FAULT_MS)
+        storage = isinstance(error, Fault) and error.code in STORAGE_FAULTS
+        self.wake(session_id, self._clock.now_ms() + (AFTER_STORAGE_FAILED_MS if storage else AFTER_A_FAULT_MS))

@@ -1,0 +1,29 @@
+"""Stories that once broke something: kept whole, so that a change of the generator cannot lose them."""
+
+from __future__ import annotations
+
+from tests.simulation.story import Event, Story
+
+REGRESSIONS: dict[str, Story] = {
+    "a shim that dies between claim and go has not started": Story(
+        "1", False, "reroute", 0.02, 0.05,
+        (
+            Event(8.112, "prompt", ("bert", 2, 0, "mutating 6000 0 2 0 0 0")),
+            Event(11.657, "crash_at", (1, 7, "after")),
+            Event(12.731, "reboot", (0, 6.254)),
+            Event(15.665, "prompt", ("anna", 0, 0, "mutating 40 0 1 3 0 0")),
+            Event(21.577, "prompt", ("anna", 0, 0, "mutating 20000 5000 3 3 0 0")),
+            Event(21.666, "prompt", ("anna", 1, 0, "idempotent 1500 5000 2 3 0 0", "read_only 20000 90000 3 3 0 0")),
+            Event(21.883, "partition", (0, "both", 0.536)),
+            Event(22.4, "crash_at", (1, 3, "after")),
+        ),
+    ),
+    "after a step back every deadline is looked at": Story(
+        "10962", True, "hold", 0.02, 0.001,
+        (
+            Event(26.227, "prompt", ("anna", 0, 0, "mutating 6000 300 1 3 0 0", "mutating 20000 5000 2 0 0 0")),
+            Event(30.635, "reboot", (0, 11.553)),
+            Event(34.511, "clock_step", (-3_600_000,)),
+        ),
+    ),
+}  # fmt: skip
