@@ -67,7 +67,7 @@ class Sender(threading.Thread):
 
     def __init__(self, url: str, token: str, sessions: list[str], directory: Path, rate: float) -> None:
         super().__init__(daemon=True)
-        self._line = httpx.Client(base_url=url + "/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=20)
+        self.line = httpx.Client(base_url=url + "/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=20)
         self._sessions, self._directory, self._rate = sessions, directory, rate
         self.accepted: dict[str, str] = {}  # mark -> prompt id
         self.refused = 0
@@ -89,7 +89,7 @@ class Sender(threading.Thread):
         key = {"Idempotency-Key": secrets.token_hex(12)}
         for _ in range(200):  # the same key: however often it is sent, it is one prompt
             try:
-                answer = self._line.post(f"/sessions/{session}/prompts", json=body, headers=key)
+                answer = self.line.post(f"/sessions/{session}/prompts", json=body, headers=key)
             except httpx.TransportError:
                 self.refused += 1
                 if self.stop.wait(0.05):
@@ -113,12 +113,15 @@ class Chaos:
         self._server = Server(directory / "data")
         self._runtime: subprocess.Popen[bytes] | None = None
         self.report = Report(seed)
+        self._lines: list[httpx.Client] = []
 
     def run(self) -> Report:
         """All of it; every process is ended."""
         try:
             return self._run()
         finally:
+            for line in self._lines:
+                line.close()
             if self._runtime is not None:
                 self._end_runtime(signal.SIGTERM)
             if self._server.running:
@@ -130,12 +133,14 @@ class Chaos:
         api = httpx.Client(
             base_url=self._server.url + "/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=20
         )
+        self._lines.append(api)
         api.put("/policy", json=POLICY).raise_for_status()
         self._enroll(api)
         self._start_runtime()
         endpoint = until(lambda: self._ready(api), within=30, what="the runtime is ready")
         sessions = [self._session(api, endpoint) for _ in range(SESSIONS)]
         sender = Sender(self._server.url, token, sessions, self._directory, self._rate)
+        self._lines.append(sender.line)
         sender.start()
         pause = threading.Event()
         for _ in range(self._kills):

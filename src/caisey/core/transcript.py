@@ -59,8 +59,9 @@ def markdown(document: Document, catalogue: Catalogue = ENGLISH) -> str:
     phrases = catalogue.phrases
     lines = [f"# {escaped(document['session']['title'] or phrases['page.untitled'])}", ""]
     lines += [f"- {name}: {escaped(value)}" for name, value in heading(document, phrases)]
+    decided = decisions(document, phrases)
     for number, prompt in enumerate(document["prompts"], 1):
-        lines += ["", *_prompt(prompt, number, phrases)]
+        lines += ["", *_prompt(prompt, number, phrases, decided)]
     said = head_line(document, phrases)
     return "\n".join([*lines, *(["", escaped(said)] if said else []), ""])
 
@@ -88,7 +89,22 @@ def head_line(document: Document, phrases: Mapping[str, str]) -> str:
     return fill(phrases["page.head"], values, 160)
 
 
-def _prompt(prompt: Document, number: int, phrases: Mapping[str, str]) -> Iterator[str]:
+def decisions(document: Document, phrases: Mapping[str, str]) -> dict[str, list[str]]:
+    """By tool call: when a person decided what about the step as a whole, and why. Tries tell their own."""
+    found: dict[str, list[str]] = {}
+    for event in document["events"]:
+        if not event.get("type", "").startswith("tool_call.") or event["actor"]["kind"] not in ("user", "token"):
+            continue
+        what = event["payload"].get("outcome") or event["type"].removeprefix("tool_call.")
+        reason = f" {phrases['page.reason']}: {one_line(event['reason'], 500)}" if event["reason"] else ""
+        line = f"{event['at']} {phrases.get(f'decision.{what}', what)}.{reason}"
+        found.setdefault(event["payload"]["tool_call_id"], []).append(line)
+    return found
+
+
+def _prompt(
+    prompt: Document, number: int, phrases: Mapping[str, str], decided: Mapping[str, list[str]]
+) -> Iterator[str]:
     request = phrases["page.request"].replace("{n}", str(number))
     yield f"## {request} · {prompt['created_at']} · {escaped(prompt['who'])}"
     if prompt["origin"]:
@@ -96,10 +112,10 @@ def _prompt(prompt: Document, number: int, phrases: Mapping[str, str]) -> Iterat
     if prompt["text"]:
         yield from ("", *fenced(prompt["text"]))
     for call in prompt["tool_calls"]:
-        yield from ("", *_call(call, phrases))
+        yield from ("", *_call(call, phrases, decided.get(call["id"], [])))
 
 
-def _call(call: Document, phrases: Mapping[str, str]) -> Iterator[str]:
+def _call(call: Document, phrases: Mapping[str, str], decided: list[str]) -> Iterator[str]:
     yield f"### {call['position']}. {escaped(call['literal'])}"
     now = call["now"]
     yield ""
@@ -108,6 +124,10 @@ def _call(call: Document, phrases: Mapping[str, str]) -> Iterator[str]:
     yield f"{phrases['page.did_it_run']} {escaped(now['ran_label'])}"
     for attempt in call["attempts"]:
         yield from _attempt(attempt, phrases)
+    if decided:
+        yield ""
+        yield f"{phrases['page.decisions']}:"
+        yield from (f"- {escaped(line)}" for line in decided)
 
 
 def _attempt(attempt: Document, phrases: Mapping[str, str]) -> Iterator[str]:

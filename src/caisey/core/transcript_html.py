@@ -16,6 +16,7 @@ from caisey.core.transcript import (
     Document,
     as_text,
     changes_of,
+    decisions,
     fact_line,
     head_line,
     heading,
@@ -62,14 +63,17 @@ def _body(document: Document, title: str, phrases: Mapping[str, str]) -> Iterato
     yield f"<h1>{title}</h1>"
     rows = "".join(f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>" for name, value in heading(document, phrases))
     yield f"<dl>{rows}</dl>"
+    decided = decisions(document, phrases)
     for number, prompt in enumerate(document["prompts"], 1):
-        yield from _prompt(prompt, number, phrases)
+        yield from _prompt(prompt, number, phrases, decided)
     said = head_line(document, phrases)
     if said:
         yield f"<p><code>{_text(said)}</code></p>"
 
 
-def _prompt(prompt: Document, number: int, phrases: Mapping[str, str]) -> Iterator[str]:
+def _prompt(
+    prompt: Document, number: int, phrases: Mapping[str, str], decided: Mapping[str, list[str]]
+) -> Iterator[str]:
     request = _text(phrases["page.request"].replace("{n}", str(number)))
     yield f"<section>\n<h2>{request} · {_time(prompt['created_at'])} · {_text(prompt['who'])}</h2>"
     if prompt["origin"]:
@@ -77,11 +81,11 @@ def _prompt(prompt: Document, number: int, phrases: Mapping[str, str]) -> Iterat
     if prompt["text"]:
         yield f"<pre>{_text(prompt['text'])}</pre>"
     for call in prompt["tool_calls"]:
-        yield from _call(call, phrases)
+        yield from _call(call, phrases, decided.get(call["id"], []))
     yield "</section>"
 
 
-def _call(call: Document, phrases: Mapping[str, str]) -> Iterator[str]:
+def _call(call: Document, phrases: Mapping[str, str], decided: list[str]) -> Iterator[str]:
     now = call["now"]
     tone = now["tone"] if now["tone"] in TONES else "plain"
     yield f'<article class="call {tone}">'
@@ -90,6 +94,9 @@ def _call(call: Document, phrases: Mapping[str, str]) -> Iterator[str]:
     yield f"<p>{_text(phrases['page.did_it_run'])} {_text(now['ran_label'])}</p>"
     for attempt in call["attempts"]:
         yield from _attempt(attempt, phrases)
+    if decided:
+        items = "".join(f"<li>{_text(line)}</li>" for line in decided)
+        yield f"<p>{_text(phrases['page.decisions'])}:</p>\n<ul>{items}</ul>"
     yield "</article>"
 
 

@@ -19,6 +19,7 @@ from caisey.core.states import ON_THE_WIRE, AttemptState, CancelWhy, Kind, Ran
 from caisey.core.tool_call import ToolCall
 
 MAX_NOTES = 100  # of facts that move nothing, per attempt: a runtime's bytes are hostile
+MAX_AGAIN = 3  # how often one number is sent once more to a journal that names an owner who is gone; then withdrawn
 PROGRESS_EVERY_MS = 10_000
 REOPENED_KINDS = frozenset({Kind.ORPHANED, Kind.RUNTIME_DIED})
 
@@ -336,7 +337,8 @@ def _owner_gone(d: Draft, command: c.ReceiveStatement, a: Attempt) -> None:
     runtime = d.view.runtime(command.runtime_id)
     able = runtime is not None and runtime.bridges and runtime.accepting
     allowed = able and runtime is not None and not (runtime.revoked or runtime.settle_only)
-    if allowed and runtime is not None and not call.dropped and world_changed(d, call, a) is None:
+    again = sum(1 for r in a.facts if isinstance(r.event, e.AttemptDispatched)) <= MAX_AGAIN
+    if allowed and again and runtime is not None and not call.dropped and world_changed(d, call, a) is None:
         dispatch(d, a.tool_call_id, a.number, runtime, again=True)
     else:
         d.emit(e.CancelRequested(tool_call_id=a.tool_call_id, number=a.number, why=CancelWhy.WITHDRAWN))

@@ -84,7 +84,10 @@ def follow(d: Draft, call_id: str, number: int) -> bool:
     if what is Automatic.NOTHING or call.dropped or (a.cancel is not None and a.cancel.why is CancelWhy.CANCEL):
         return False
     if what is Automatic.REPLACE:
-        _replace(d, call, a)
+        if _replaced(call) > d.policy.max_automatic and call.state is CallState.RUNNING:
+            wait_for_person(d, call_id, "automatic_used_up")
+        else:
+            _replace(d, call, a)
         return True
     if not allowed(d.policy, call.spec.effect, call.automatic):
         if call.automatic >= d.policy.max_automatic and call.state is CallState.RUNNING:
@@ -112,6 +115,15 @@ def follow(d: Draft, call_id: str, number: int) -> bool:
     )
     send_or_hold(d, call_id, len(call.attempts) + 1)
     return True
+
+
+def _replaced(call: ToolCall) -> int:
+    """How many tries were sent and taken back again. A runtime that takes nothing up must not be asked for ever."""
+    return sum(
+        1
+        for a in call.attempts
+        if a.dispatched_at_ms and a.verdict is not None and a.verdict.code in ("attempt.withdrawn", "dispatch.too_old")
+    )
 
 
 def _replace(d: Draft, call: ToolCall, a: Attempt) -> None:
