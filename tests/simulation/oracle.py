@@ -304,6 +304,10 @@ class Oracle:
             self.wrong("journal", f"{about} was said to be gone, and its end record is there")
         if said == "process_gone" and any(node.machine.runs(journal.name, name) for name in journal.spools(about)):
             self.wrong("journal", f"{about} was said to be gone, and its command lives")
+        ran = [s for s in self.by_key[about["tool_call_id"], about["number"]] if s.journal_id == journal.name]
+        denies = kind == "statement" and said in ("received", "never_received", "closed", "superseded")
+        if denies and ran and journal.name not in self.cloned | self.went_back:
+            self.wrong("journal", f"{about} was said to be {said}, and it started")
         words = self.words.setdefault((journal.name, about["tool_call_id"], about["number"]), {})
         words[kind] = frame["journal_sequence"]
         if kind == "started" and words["started"] <= words.get("acknowledged", 0):

@@ -10,7 +10,9 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-SPAN_S = 45.0
+SPAN_S = 30.0
+COMPANY = 0.6
+"""How many prompts have something go wrong right beside them."""
 EFFECTS = ("mutating", "mutating", "mutating", "idempotent", "read_only")
 
 
@@ -112,6 +114,24 @@ KINDS: dict[str, tuple[float, Callable[[random.Random], tuple[object, ...]]]] = 
 }
 
 
+def companion(dice: random.Random, at: float, second: bool) -> Event:
+    """What goes wrong just when a prompt is on its way: most windows are a few milliseconds wide."""
+    node, machine = (2, 1) if second else (dice.randrange(2), 0)
+    at = round(at + dice.choice([-0.01, 0.0, 0.001, 0.01, 0.05, 0.4]), 3)
+    choice = dice.randrange(8)
+    if choice <= 2:
+        return Event(at, "crash_at", (node, dice.randrange(1, 6), dice.choice(["before", "after"])))
+    if choice == 3:
+        return Event(at, "plane_dies", (dice.randrange(1, 6), dice.choice(["before", "after"])))
+    if choice == 4:
+        return Event(at, "partition", (node, dice.choice(["up", "down", "both"]), _span(dice)))
+    if choice == 5:
+        return Event(at - 0.02, "wild", (node, _span(dice), dice.choice([0.0, 0.2]), 0.3, 0.3, 0.0))
+    if choice == 6:
+        return Event(at, dice.choice(["kill_shim", "kill_job"]), (machine, dice.randrange(10)))
+    return Event(at, "reboot", (machine, _span(dice)))
+
+
 def story(seed: int | str) -> Story:
     """The story of a seed."""
     dice = random.Random(f"story {seed}")
@@ -123,7 +143,11 @@ def story(seed: int | str) -> Story:
     events = [Event(0.5, "prompt", _prompt(dice))]
     for _ in range(dice.randrange(6, 30)):
         kind = dice.choices(names, weights)[0]
-        events.append(Event(round(dice.uniform(0.5, SPAN_S), 3), kind, KINDS[kind][1](dice)))
+        at = round(dice.uniform(0.5, SPAN_S), 3)
+        args = KINDS[kind][1](dice)
+        events.append(Event(at, kind, args))
+        if kind == "prompt" and dice.random() < COMPANY:
+            events.append(companion(dice, at, int(str(args[1])) == 2))
     return Story(
         seed=str(seed),
         shared=dice.random() < 0.6,
