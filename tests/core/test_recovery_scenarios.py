@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from caisey.core.effects import Confirm, SendCancel, effects_of
 from caisey.core.errors import Fault
 from caisey.core.policy import Policy
 from caisey.core.states import AttemptState, Effect, HoldReason
@@ -171,6 +172,23 @@ def test_reopening_withdraws_the_newer_try() -> None:
     assert world.verdict(2) == "refused/no/attempt.withdrawn"
     world.finish()
     assert world.states() == "ended: ended"
+
+
+def test_a_reopened_try_is_told_of_the_wishes_that_nobody_answered() -> None:
+    """When its runtime connected, the try had ended: nothing was owed to it then."""
+    world = World()
+    world.prompt()
+    world.run()
+    world.act("cancel")
+    world.disconnect()
+    world.advance(int(world.view.policy.reconcile_window_s * 1000))
+    assert world.verdict() == "runtime_died/unconfirmed"
+    world.connect(incarnation="I2")
+    known = len(world.log)
+    world.state("started", pid=3)
+    assert world.attempt().state is AttemptState.STARTED
+    sent = effects_of(world.session, world.log[known:], 1_000)
+    assert [type(effect) for effect in sent if not isinstance(effect, Confirm)] == [SendCancel]
 
 
 def test_received_whose_owner_is_gone_is_sent_again_by_the_same_number() -> None:

@@ -99,6 +99,8 @@ def effects_of(session: Session, records: Iterable[e.Recorded], output_limit: in
             effect = _of_event(session, call, attempt, event, output_limit)
             if effect is not None:
                 effects.append(effect)
+            if isinstance(event, e.AttemptReopened):  # when its runtime connected, nothing was owed to what had ended
+                effects.extend(_owed(session, attempt))
             if isinstance(event, CONFIRMED):
                 confirm[attempt.key] = None
     effects.extend(c for key in confirm if (c := confirmation(session, *key)) is not None)
@@ -209,15 +211,16 @@ def _complete(a: Attempt) -> bool:
 
 
 def owed_on_connect(session: Session, journal_id: str) -> list[Effect]:
-    """What a runtime with this journal is told again when it connects: cancels, inputs, confirmations."""
+    """What a runtime with this journal is told again when it connects: cancels and inputs that were not answered."""
+    attempts = (a for call in session.calls.values() for a in call.attempts if a.journal_id == journal_id)
+    return [effect for a in attempts for effect in _owed(session, a)]
+
+
+def _owed(session: Session, a: Attempt) -> list[Effect]:
     effects: list[Effect] = []
-    for call in session.calls.values():
-        for a in call.attempts:
-            if a.journal_id != journal_id:
-                continue
-            cancel = cancel_of(session, a)
-            if cancel is not None:
-                effects.append(cancel)
-            if a.state in ON_THE_WIRE:
-                effects.extend(i for p in a.pending_inputs if (i := _input(session, a, p)) is not None)
+    cancel = cancel_of(session, a)
+    if cancel is not None:
+        effects.append(cancel)
+    if a.state in ON_THE_WIRE:
+        effects.extend(i for p in a.pending_inputs if (i := _input(session, a, p)) is not None)
     return effects
