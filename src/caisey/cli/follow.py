@@ -50,7 +50,9 @@ class Follower:
         self._told = prompt_words.Told()
         if before is not None:
             self._told.pass_over(before, computer)
+        self._give_up_s = give_up_s
         self._away_since: float | None = None
+        self._stale = False  # what is shown could not be read anew
         last_id = str(prompt.get("sequence") or 0)
         self._feed = EventFeed(api, f"/sessions/{prompt['session_id']}/stream", last_id, give_up_s=give_up_s)
 
@@ -72,7 +74,7 @@ class Follower:
     def _step(self) -> None:
         """Wait for something to happen, at most until the words change by themselves."""
         items = self._wait()
-        changed = False
+        changed = self._stale  # nothing else may come that would have it read again
         for item in items:
             if isinstance(item, CliFault):
                 raise item
@@ -114,10 +116,13 @@ class Follower:
         try:
             self._prompt = self._api.get(f"/prompts/{self._prompt['id']}")
         except CliFault as fault:
-            if not is_passing(fault):
+            self._away_since = self._away_since or time.monotonic()
+            if not is_passing(fault) or time.monotonic() - self._away_since >= self._give_up_s:
                 raise
-            self._away_since = self._away_since or time.monotonic()  # the feed comes back, or gives up for both
+            self._stale = True
             return
+        if self._stale:
+            self._stale, self._away_since = False, None
         self._outputs.know(self._prompt)
 
     def _tell(self) -> None:
