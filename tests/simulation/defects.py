@@ -30,7 +30,7 @@ from caisey.protocol.frames import Acknowledged, Confirm
 from caisey.runtime import agent, executor, judge, outbox, records
 from caisey.runtime.database import Database
 from caisey.runtime.journal import Journal, Outcome
-from caisey.runtime.judge import Close, Repeat, State, Take, TakeUpAgain
+from caisey.runtime.judge import Close, Repeat, State, Take
 from caisey.runtime.records import AttemptRecord, Key
 
 from tests.simulation.runs import run_seed
@@ -110,11 +110,6 @@ def _judging(change: Callable[[Any, Any, bool, Any], Any]) -> Callable[[], None]
 def _same_number_anew(row: Any, asked: Any, alive: bool, right: Any) -> Any:
     said = right(row, asked, alive)
     return Take() if isinstance(said, Repeat) else said
-
-
-def _never_again(row: Any, asked: Any, alive: bool, right: Any) -> Any:
-    said = right(row, asked, alive)
-    return Repeat() if isinstance(said, TakeUpAgain) else said
 
 
 def dispatch_not_judged() -> None:
@@ -445,7 +440,6 @@ DEFECTS = (
     Defect("promise not written: cancelled", _unwritten(judge.Why.CANCEL)),
     Defect("fence unchecked: every dispatch is taken", dispatch_not_judged),
     Defect("fence: the same number is taken anew", _judging(_same_number_anew)),
-    Defect("fence: a received whose owner is gone is never taken up", _judging(_never_again)),
     Defect("claim not atomic", claim_not_atomic),
     Defect("go before the claim", go_before_claim),
     Defect("settled row forgotten", settled_row_forgotten),
@@ -491,6 +485,8 @@ DEFECTS = (
 )
 
 BY_TESTS = {
+    # The control plane withdraws what nobody takes up, so no invariant breaks; the runtime's own table is what is wrong.
+    "fence: a received whose owner is gone is never taken up": "tests/runtime/test_judge.py::test_every_row_of_the_table",
     "a zombie counts as alive": "tests/runtime/test_crashes.py::test_a_zombie_counts_as_dead",
     "`found` leaks a value": "tests/protocol/test_shapes.py::test_no_document_raises_and_no_value_is_told",
     "fence: a closed number is taken": "tests/model/test_fence.py::test_each_rule_alone_is_missed[closed-number]",
@@ -502,7 +498,54 @@ BY_TESTS = {
 }
 
 
-ON_RECORD: dict[str, int] = {}
+ON_RECORD: dict[str, int] = {
+    "acknowledged before the journal was written": 0,
+    "promise not written: never_received": 3,
+    "promise not written: refused": 7,
+    "promise not written: cancelled": 48,
+    "fence unchecked: every dispatch is taken": 81,
+    "fence: the same number is taken anew": 81,
+    "claim not atomic": 0,
+    "go before the claim": 0,
+    "settled row forgotten": 6,
+    "process_gone without a look for the end record": 0,
+    "process_gone while the command lives": 2,
+    "journal_sequence stands still": 0,
+    "started is said on the claim alone": 4,
+    "a running command is never adopted": 9,
+    "gaps are not sent": 37,
+    "the last word overtakes the output": 0,
+    "a cancel is not carried out": 6,
+    "what was taken is lost in memory": 0,
+    "a time-out proves no": 2,
+    "whatever ended it, it ran to its end": 0,
+    "policy repeats what may have changed something": 8,
+    "a call moves to another journal without a promise": 48,
+    "the next step follows whatever came before": 0,
+    "the owner of a received is gone, and nobody minds": 7,
+    "lost for ever": 25,
+    "an orphan is never known": 3,
+    "held for ever": 0,
+    "lost is judged at once": 0,
+    "sent to anybody": 4,
+    "settled without all bytes": 72,
+    "nothing is said again on connect": 6,
+    "what statements do not name is not asked for": 3,
+    "sent before commit": 0,
+    "answered before commit": 5,
+    "a failed commit is remembered": 7,
+    "confirmed before it is durable": 0,
+    "dedup of output dropped": 52,
+    "deadline not armed": 0,
+    "deadlines are not read at the start": 84,
+    "grace missing": 5,
+    "clock step ignored": 0,
+    "a clock step moves no deadline": 0,
+    "a step back leaves deadlines behind": 4,
+    "nothing is ever settled": 0,
+    "silence is never noticed": 25,
+    "finished is dropped": 0,
+}
 """The number of the seed that found each the last time: asked first."""
 
 
@@ -524,11 +567,16 @@ def find(index: int, quick: bool = False) -> tuple[str, int, str, str]:
 
 
 def main(only: str = "", jobs: int = 2, *, quick: bool = False) -> int:
-    """Plant every defect, or those with this text in their names; 1 if one is not found."""
+    """Plant every defect, or those with this text in their names; 1 if one is not found.
+
+    A seed that breaks without any defect shows nothing: it counts as not found.
+    """
     missed = 0
     chosen = [index for index, defect in enumerate(DEFECTS) if only in defect.name]
     with multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=1) as pool:
         for name, needed, seed, what in pool.imap(partial(find, quick=quick), chosen, chunksize=1):
+            if needed and (whole := pool.apply(run_seed, (seed,))[1].broken):
+                needed, what = 0, f"{seed} breaks without it: {whole.splitlines()[0][:110]}"
             missed += not needed
             found = f"after {needed} seeds ({seed})" if needed else "NOT FOUND"
             print(f"{found:>24}  {name}: {what}", flush=True)

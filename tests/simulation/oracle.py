@@ -288,7 +288,7 @@ class Oracle:
         frame = msgspec.json.decode(data)
         about = frame["attempt"]
         rows = journal.query(
-            "SELECT state, execution FROM attempts WHERE tool_call_id = ? AND number = ?", about["tool_call_id"], about["number"]
+            "SELECT state, started_sequence FROM attempts WHERE tool_call_id = ? AND number = ?", about["tool_call_id"], about["number"]
         )  # fmt: skip
         state = rows[0][0] if rows else None
         said = frame.get("state", kind)
@@ -306,6 +306,8 @@ class Oracle:
             self.wrong("journal", f"{about} was said to be gone, and its command lives")
         ran = [s for s in self.by_key[about["tool_call_id"], about["number"]] if s.journal_id == journal.name]
         denies = kind == "statement" and said in ("received", "never_received", "closed", "superseded")
+        earlier = rows[0][1] if rows else None  # a word from before the claim may still be on its way
+        denies = denies and not (earlier is not None and frame["journal_sequence"] < earlier)
         if denies and ran and journal.name not in self.cloned | self.went_back:
             self.wrong("journal", f"{about} was said to be {said}, and it started")
         words = self.words.setdefault((journal.name, about["tool_call_id"], about["number"]), {})
