@@ -169,36 +169,40 @@ class SimLoop(asyncio.AbstractEventLoop):
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         self._on_error(str(context.get("message")), context.get("exception"))
 
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:  # type: ignore[override]
+        """What would block a thread is simulated: calling it gives the future of its result."""
+        return func(*args)
+
     # -- time passes -------------------------------------------------------------------------------------------------
 
     def run_until(self, end: float, stop: Callable[[], bool] | None = None) -> None:
         """Everything that is due until `end`, or until `stop` says so after a callback."""
         asyncio._set_running_loop(self)
         try:
-            while not (stop is not None and stop()):
+            while stop is None or not stop():
                 handle = self._next(end)
                 if handle is None:
                     self._now = max(self._now, end)
                     return
-                self._run(handle)
+                if not handle._cancelled:
+                    self._run(handle)
         finally:
             asyncio._set_running_loop(None)
 
     def _next(self, end: float) -> Handle | None:
         if self._ready:
             return self._ready.popleft()
-        while self._timers and self._timers[0][2].cancelled():
-            heapq.heappop(self._timers)
-        if not self._timers or self._timers[0][0] > end:
+        timers = self._timers
+        while timers and timers[0][2]._cancelled:
+            heapq.heappop(timers)
+        if not timers or timers[0][0] > end:
             return None
-        when, _, handle = heapq.heappop(self._timers)
+        when, _, handle = heapq.heappop(timers)
         if when > self._now:
             self._now, self._spun = when, 0
         return handle
 
     def _run(self, handle: Handle) -> None:
-        if handle.cancelled():
-            return
         life = handle.context.get(LIFE) or WORLD
         if life.dead:
             return

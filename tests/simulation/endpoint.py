@@ -6,14 +6,14 @@ points where it can be made to crash: before and after every write of its journa
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from caisey.protocol.fields import BridgeKind
 from caisey.protocol.frames import Load, Owner, ToolReference
 from caisey.runtime.agent import Agent, Incarnation, Parts
 from caisey.runtime.attempts import Attempts
@@ -25,12 +25,12 @@ from caisey.runtime.processes import Order
 from caisey.runtime.spool import Spool
 from caisey.runtime.toolbox import LocalToolbox
 from caisey.runtime.writer import JournalWriter
-from caisey.transport.bridge import Bridge, BridgeClosedError
+from caisey.transport.bridge import Bridge
 from tests.simulation.clockwork import WORLD, Life, SimLoop
 from tests.simulation.machine import Journal, LastHeld, Machine, SimCensus, SimDatabase, SimLauncher
 
 VERSION = "0.1.0"
-FINGERPRINT_OF = "{}".format
+Connect = Callable[["Node", BridgeKind], Awaitable[Bridge]]
 
 
 class SimToolbox(LocalToolbox):
@@ -91,12 +91,13 @@ class Node:
 
     def __init__(
         self, *, runtime_id: str, machine: Machine, disk: Journal, key: Ed25519PrivateKey, plane_key: bytes,
-        fingerprint: str, loop: SimLoop, seed: str, connect: Callable[[Node], Any], wrong: Callable[[str], None],
+        fingerprint: str, loop: SimLoop, seed: str, connect: Connect, wrong: Callable[[str], None],
+        bridges: tuple[BridgeKind, ...],
     ) -> None:  # fmt: skip
         self.runtime_id, self.machine, self.disk, self.key = runtime_id, machine, disk, key
         self.fingerprint, self._plane_key = fingerprint, plane_key
         self._loop, self._seed, self._connect, self._wrong = loop, seed, connect, wrong
-        self.kind = "websocket"
+        self.bridges = bridges
         self.lives = 0
         self.life: Life | None = None
         self.agent: Agent | None = None
@@ -179,7 +180,7 @@ class Node:
             Parts(
                 incarnation=incarnation, trust=StaticTrust(self._plane_key), writer=writer, executor=executor,
                 attempts=attempts, toolbox=toolbox, spool=spool, census=census, clock=machine, chance=Dice(dice),
-                self_watch=NoLoad(), connectors=[self],
+                self_watch=NoLoad(), connectors=[Way(self, kind) for kind in self.bridges],
             )
         )  # fmt: skip
 
@@ -201,15 +202,17 @@ class Node:
             error = raised
         self._loop.call_later(self.machine.moment() / 4, done, error)
 
+    async def connect(self, kind: BridgeKind) -> Bridge:
+        """A bridge of this kind. Raises `BridgeClosedError`."""
+        return await self._connect(self, kind)
+
+
+class Way:
+    """`transport.bridge.Connector` for one kind of bridge."""
+
+    def __init__(self, node: Node, kind: BridgeKind) -> None:
+        self._node, self.kind = node, kind
+
     async def connect(self) -> Bridge:
-        """`transport.bridge.Connector`."""
-        opened: Bridge | str = await self._connect(self)
-        if isinstance(opened, str):
-            raise BridgeClosedError(None, opened)
-        return opened
-
-
-async def never(loop: SimLoop) -> None:
-    """Wait until cancelled."""
-    waiting: asyncio.Future[None] = loop.create_future()
-    await waiting
+        """See `Connector.connect`."""
+        return await self._node.connect(self.kind)

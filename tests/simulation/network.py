@@ -166,6 +166,10 @@ class Wire:
             if not silent and end.life.thaws_at <= self._loop.time():
                 self._send(way, (NO_CLOSE_FRAME, ""), True)
 
+    def end_bridge(self) -> None:
+        """The bridge that it carries is over."""
+        self.cut()
+
     def cut(self) -> None:
         """Broken in the middle: both learn of it."""
         for way in (self._up, self._down):

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from caisey.api.runtime_poll import RuntimePoll
 from caisey.api.runtime_socket import RuntimeSocket
 from caisey.control.clock import Clock
 from caisey.control.directory.store import Directory
@@ -278,6 +279,7 @@ class PlaneNode:
         self.sweeper = Sweeper(self.sessions, self.steady, self.hub.paused)
         self.sweeper.start(self.steady.now_ms())
         self.socket = RuntimeSocket(self.hub, random_bytes)
+        self.poll = RuntimePoll(self.hub, random_bytes, self.steady.monotonic_ms)
         self._loops = [asyncio.create_task(self.hub.run()), asyncio.create_task(self.sweeper.run())]
         for task in self._loops:
             task.add_done_callback(_must_not_end)

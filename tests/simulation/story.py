@@ -13,6 +13,7 @@ from typing import NamedTuple
 SPAN_S = 30.0
 COMPANY = 0.6
 """How many prompts have something go wrong right beside them."""
+BRIDGES = ("websocket", "websocket", "both", "both", "longpoll")
 EFFECTS = ("mutating", "mutating", "mutating", "idempotent", "read_only")
 
 
@@ -28,7 +29,10 @@ class Event(NamedTuple):
 
 
 class Story(NamedTuple):
-    """A world and what happens to it. `shared`: the second runtime of the first computer shares its journal."""
+    """A world and what happens to it.
+
+    `shared`: the second runtime of the first computer shares its journal. `bridges`: what each runtime may use.
+    """
 
     seed: str
     shared: bool
@@ -36,6 +40,7 @@ class Story(NamedTuple):
     latency_s: float
     commit_s: float
     events: tuple[Event, ...]
+    bridges: tuple[str, ...] = ("websocket", "websocket", "websocket")
 
 
 def step(dice: random.Random) -> str:
@@ -84,6 +89,7 @@ KINDS: dict[str, tuple[float, Callable[[random.Random], tuple[object, ...]]]] = 
     ),
     "slow": (0.8, lambda d: (_node(d), _span(d), d.choice([0.1, 0.6, 2.5]))),
     "cut": (1.6, lambda d: (_node(d),)),
+    "no_websockets": (0.9, lambda d: (_node(d), _span(d))),
     # runtimes and their computers
     "crash_at": (3.5, lambda d: (_node(d), d.randrange(1, 8), d.choice(["before", "after"]))),
     "crash": (1.6, lambda d: (_node(d), d.choice([0.2, 1.0, 5.0]))),
@@ -155,4 +161,5 @@ def story(seed: int | str) -> Story:
         latency_s=dice.choice([0.001, 0.02, 0.15]),
         commit_s=dice.choice([0.001, 0.004, 0.05]),
         events=tuple(sorted(events)),
+        bridges=tuple(dice.choice(BRIDGES) for _ in range(3)),
     )

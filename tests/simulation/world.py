@@ -12,8 +12,9 @@ import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
@@ -27,19 +28,25 @@ from caisey.core.errors import Fault
 from caisey.core.policy import PolicyFields
 from caisey.core.session import Session
 from caisey.core.states import Action, CallState, CancelWhy, Effect
+from caisey.protocol.fields import BridgeKind
 from caisey.protocol.frames import Leaving
 from caisey.storage.contract import AppendFailed, Overloaded
+from caisey.transport.bridge import Bridge, BridgeClosedError
 from tests.simulation.clockwork import WORLD, SimLoop, SpinError
 from tests.simulation.endpoint import VERSION, Node
 from tests.simulation.machine import Job, Journal, Machine, Picture
 from tests.simulation.network import ClientBridge, ServerSide, Weather, Wire
 from tests.simulation.oracle import ORGANIZATION, Oracle
 from tests.simulation.plane import PlaneNode
+from tests.simulation.polls import HttpWire, SimPolls, serve
 from tests.simulation.story import SPAN_S, Event, Story
 
 PATIENCE_S = 420.0
 """So long after the last fault everything has settled, or waits for a person."""
 LOOK_S = 1.0
+BRIDGES: dict[str, tuple[BridgeKind, ...]] = {
+    "websocket": ("websocket",), "longpoll": ("longpoll",), "both": ("websocket", "longpoll"),
+}  # fmt: skip
 FOLDER = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 TECHNICIANS = {"anna": e.Actor("user", "usr_anna"), "bert": e.Actor("user", "usr_bert")}
 POLICY = {
@@ -52,6 +59,9 @@ POLICY = {
     "mutating_age_s": 30.0,
     "approval_expiry_s": 20.0,
 }
+
+
+W = TypeVar("W", bound=Wire)
 
 
 class Outcome(NamedTuple):
@@ -105,6 +115,7 @@ class World:
         self.pictures: dict[str, Picture] = {}
         self.nodes = self._nodes(seed)
         self.weather = {node: Weather(latency_s=story.latency_s) for node in self.nodes}
+        self.no_websockets: Counter[Node] = Counter()
         self._clone: tuple[Machine, Node] | None = None
         self.sessions: list[str] = []
         self._prompts = 0
@@ -128,6 +139,7 @@ class World:
             runtime_id=runtime_id, machine=machine, disk=disk, key=key, plane_key=self.plane.keyring.current_public,
             fingerprint="f" * 63 + ("2" if machine.name == "two" else "1"), loop=self.loop,
             seed=f"{seed} {runtime_id} {twin}", connect=self._connect, wrong=self.wrong,
+            bridges=BRIDGES[self.story.bridges[int(runtime_id[-1])]],
         )  # fmt: skip
 
     async def _found(self) -> None:
@@ -167,31 +179,52 @@ class World:
 
     # -- the network ---------------------------------------------------------------------------------------------------
 
-    async def _connect(self, node: Node) -> ClientBridge | str:
+    async def _connect(self, node: Node, kind: BridgeKind) -> Bridge:
         weather = self.weather[node]
         await node.machine.pause()
         if not (weather.up and weather.down):
             waiting: asyncio.Future[None] = self.loop.create_future()
             await waiting
-        if not self.plane.ready or node.life is None:
-            return "refused"
-        server = self.plane.life
-        dice = random.Random(f"{self.story.seed} {node.runtime_id} {node.lives} {self.happened['wire']}")
-        wire = Wire(self.loop, weather, dice, node.life, server, self._fault)
-        self.happened["wire"] += 1
-        self.wires = [kept for kept in self.wires if not kept.over]
-        self.wires.append(wire)
+        if kind == "longpoll":
+            polls = SimPolls(
+                self.loop, lambda bridge: self._open_line(node, bridge), lambda data: self._up("polls", node, data)
+            )
+            await polls.start()
+            return polls
+        wire = self._wire(Wire, node) if self.no_websockets[node] == 0 else None
+        if wire is None:
+            raise BridgeClosedError(None, "refused")
         place = f"wire {self.happened['wire']}"
         side = ServerSide(wire, lambda data: self._down(place, data))
         self._in_plane(self.plane.socket(side.scope, side.receive, side.send))
-        return ClientBridge(wire, lambda data: self._up(f"{node.runtime_id} {place}", node, data))
+        return ClientBridge(wire, lambda data: self._up(place, node, data))
+
+    def _open_line(self, node: Node, bridge: SimPolls) -> HttpWire | None:
+        """A connection for polls, where somebody listens."""
+        wire = self._wire(HttpWire, node)
+        if wire is not None:
+            wire.bridge = bridge
+            place = f"line {self.happened['wire']}"
+            seen = partial(self._down, place)
+            self._in_plane(serve(wire, self.plane.poll, seen, self._in_plane))
+        return wire
+
+    def _wire(self, kind: type[W], node: Node) -> W | None:
+        if not self.plane.ready or node.life is None:
+            return None
+        dice = random.Random(f"{self.story.seed} {node.runtime_id} {node.lives} {self.happened['wire']}")
+        wire = kind(self.loop, self.weather[node], dice, node.life, self.plane.life, self._fault)
+        self.happened["wire"] += 1
+        self.wires = [kept for kept in self.wires if not kept.over]
+        self.wires.append(wire)
+        return wire
 
     def _down(self, place: str, data: bytes) -> None:
         self.tell("control plane", f"says on {place}: {short(data)}" if self.trace is not None else "")
         self.oracle.from_plane(data)
 
-    def _up(self, who: str, node: Node, data: bytes) -> None:
-        self.tell(who, f"says: {short(data)}" if self.trace is not None else "")
+    def _up(self, place: str, node: Node, data: bytes) -> None:
+        self.tell(node.runtime_id, f"says on {place}: {short(data)}" if self.trace is not None else "")
         self.oracle.from_runtime(node, data)
 
     def tell(self, who: str, what: str) -> None:
@@ -397,6 +430,7 @@ class World:
 
     def _stop_faults(self) -> None:
         self._active.clear()
+        self.no_websockets.clear()
         if self._clone is not None:
             self._clone_ends()
         for weather in self.weather.values():
@@ -405,7 +439,7 @@ class World:
             wire.healed()
             # Frames that were lost on the way, or a question whose COMMIT only seemed to fail, come with the next one.
             if wire.was_wild or self.any_garbled or self.happened["plane_disk"]:
-                wire.cut()
+                wire.end_bridge()
         self.plane.commit_s = self.story.commit_s
         self.plane._death, self.plane._failures = None, []
         for machine in self.machines:
@@ -558,6 +592,19 @@ class World:
         weather = self.weather[self.nodes[which]]
         weather.latency_s = latency_s
         self._while("slow", seconds, lambda: setattr(weather, "latency_s", self.story.latency_s))
+
+    def _do_no_websockets(self, which: int, seconds: float) -> None:
+        """A proxy on the way breaks them, and lets other requests pass."""
+        node = self.nodes[which]
+        self.no_websockets[node] += 1
+        for wire in self.wires:
+            if wire.client.life is node.life and not isinstance(wire, HttpWire):
+                wire.cut()
+
+        def over() -> None:
+            self.no_websockets[node] = max(0, self.no_websockets[node] - 1)
+
+        self._while("no websockets", seconds, over)
 
     def _do_cut(self, which: int) -> None:
         self._cut(self.nodes[which])
