@@ -5,7 +5,9 @@ What ran is counted by its effect: each execution appends one line to a file.
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -14,9 +16,9 @@ import pytest
 from caisey.protocol.frames import Finished, Reference, Statement
 from caisey.runtime.platforms.linux import own_cgroup
 from tests.runtime.conftest import awaited
-from tests.runtime.endpoint import Endpoint, end_everything, endpoint, shims
+from tests.runtime.endpoint import Endpoint, children, end_everything, endpoint, shims
 from tests.runtime.killed import POINTS
-from tests.runtime.plane import Link, about, control_plane
+from tests.runtime.plane import PATIENCE_S, Link, about, control_plane
 
 NOTHING_RAN = ("received, not acknowledged", "acknowledged, not spawned", "spawned, not claimed")
 
@@ -212,6 +214,59 @@ async def test_nothing_of_a_killed_shim_is_left(tmp_path: Path) -> None:
         await link.heard_all()
         await made.restart()
         assert not any(path.exists() for path in left)
+
+
+@awaited
+async def test_a_shim_whose_folder_was_taken_away_ends(tmp_path: Path) -> None:
+    """Nobody will ever look for its end record; it used to try for ever, at the price of a core."""
+    go_on = tmp_path / "go_on"
+    os.mkfifo(go_on)
+    async with control_plane() as plane, endpoint(plane, tmp_path / "state") as made:
+        link = await made.connect()
+        await link.dispatch("tcl_1", command=f"read line < {go_on}")
+        shim = parent_of((await link.started("tcl_1")).pid)
+        await made.kill()
+        watched = os.pidfd_open(shim)
+        try:
+            shutil.rmtree(made.journal / "spool" / spool_of(shim))
+            go_on.write_text("go on\n")
+            await readable(watched)
+        finally:
+            os.close(watched)
+
+
+@awaited
+async def test_an_end_that_cannot_be_written_is_written_once_it_can(tmp_path: Path) -> None:
+    go_on = tmp_path / "go_on"
+    os.mkfifo(go_on)
+    async with control_plane() as plane, endpoint(plane, tmp_path / "state") as made:
+        link = await made.connect()
+        await link.dispatch("tcl_1", command=f"read line < {go_on}; exit 7")
+        shim = parent_of((await link.started("tcl_1")).pid)
+        [child] = children(shim)
+        in_the_way = made.journal / "spool" / spool_of(shim) / "end.part"
+        in_the_way.unlink()
+        in_the_way.mkdir()
+        command = os.pidfd_open(child)
+        try:
+            go_on.write_text("go on\n")
+            await readable(command)
+        finally:
+            os.close(command)
+        in_the_way.rmdir()
+        finished = await link.finished("tcl_1")
+        assert finished.execution.exit_code == 7
+
+
+async def readable(fd: int) -> None:
+    """Wait for a file descriptor; of a process, it is readable once the process has ended."""
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(fd, ended.set)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await ended.wait()
+    finally:
+        asyncio.get_running_loop().remove_reader(fd)
 
 
 def spool_of(shim: int) -> str:

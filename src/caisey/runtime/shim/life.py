@@ -280,12 +280,18 @@ class Life:
         self._listener.close()
 
     def _write_end(self, content: dict[str, Any]) -> None:
-        """Its space was reserved, so this fails only on a broken disk; then it is tried for as long as we live."""
+        """Its space was reserved, so this fails only on a broken disk; then it is tried for as long as we live.
+
+        Where the directory itself was taken away nobody will ever look: that ends this process. The pause must not be
+        a poll: what is ready and not taken would make it none at all, and a core would burn until the disk is mended.
+        """
         while True:
             try:
                 write_end(self._directory, content)
+            except FileNotFoundError:
+                raise
             except OSError:
-                self._poll.poll(END_RETRY_MS)
+                time.sleep(END_RETRY_MS / 1000)
             else:
                 return
 
