@@ -36,6 +36,7 @@ from caisey.control.facts_keeper import FactsKeeper
 from caisey.control.hub import Hub
 from caisey.control.ledger import Ledger
 from caisey.control.nudges import Nudges, NudgingLog
+from caisey.control.presence import Presence
 from caisey.control.sessions import Sessions
 from caisey.control.sweeper import SteadyClock, Sweeper
 from caisey.control.traffic import Parts
@@ -133,6 +134,7 @@ class ControlPlane:
             output=output,
             ledger=ledger,
             nudges=nudges,
+            presence=Presence(nudges),
             metrics=Metrics(),
             control_plane_key=keyring.current_public,
             sign=signing_key.sign,

@@ -241,6 +241,21 @@ class ActorShown(Document, frozen=True, kw_only=True):
     id: str
 
 
+class PresentShown(Document, frozen=True, kw_only=True):
+    """Somebody who has a session open. `you`: the one who asks. `name` is null where there is none."""
+
+    actor: ActorShown
+    name: str | None
+    since: str
+    you: bool
+
+
+class PresenceShown(Document, frozen=True, kw_only=True):
+    """Who has a session open now."""
+
+    items: list[PresentShown]
+
+
 class AuditKey(Document, frozen=True, kw_only=True):
     """The control plane's public key, in base64."""
 

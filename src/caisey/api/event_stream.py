@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +26,9 @@ _BEAT: Final = b": beat\n\n"
 
 ReadAfter = Callable[[int], Awaitable[Sequence[Stored]]]
 Wanted = Callable[[Stored], bool]
+Around = Callable[[], AbstractContextManager[None]]
+Aside = Callable[[], bytes]
+"""What stands beside the log, as it is now: sent with no id whenever it has changed, and never kept."""
 
 
 def position(call: Call, otherwise: int) -> int:
@@ -38,19 +42,35 @@ def position(call: Call, otherwise: int) -> int:
 
 
 class EventStream:
-    """Events after `after`, from `read`, that `wanted` lets through; `subject` is what to watch."""
+    """Events after `after`, from `read`, that `wanted` lets through; `subject` is what to watch.
 
-    def __init__(self, call: Call, subject: str, after: int, read: ReadAfter, wanted: Wanted) -> None:
+    `around` is entered for as long as the stream is open; `aside` is told with it (see `Aside`).
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        subject: str,
+        after: int,
+        read: ReadAfter,
+        wanted: Wanted,
+        *,
+        around: Around = nullcontext,
+        aside: Aside | None = None,
+    ) -> None:
         self._call = call
         self._subject = subject
         self._after = after
         self._read = read
         self._wanted = wanted
+        self._around = around
+        self._aside = aside
+        self._said = b""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """The ASGI application."""
         services, principal = self._call.services, self._call.principal
-        with services.access.lease(principal) as lease, services.nudges.watch(self._subject) as nudge:
+        with services.access.lease(principal) as lease, services.nudges.watch(self._subject) as nudge, self._around():
             await begin(send, "text/event-stream; charset=utf-8", _HEADERS)
             services.metrics.streams += 1
             try:
@@ -70,6 +90,9 @@ class EventStream:
             nudge.clear()
             async for text in self._texts():
                 await piece(send, text)
+            if self._aside is not None and (said := self._aside()) != self._said:
+                self._said = said
+                await piece(send, said)
             try:
                 async with asyncio.timeout(BEAT_S):
                     await nudge.wait()
@@ -93,3 +116,8 @@ def spelled(event: Stored) -> bytes:
     """One event as the stream shows it."""
     data = msgspec.json.encode(event.to_public())
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.sequence, event.type.encode(), data)
+
+
+def aside(name: str, document: Any) -> bytes:
+    """Something beside the log. It has no id: where a reader goes on is the log's to say."""
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(document))

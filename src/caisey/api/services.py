@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from caisey.control.directory.store import Directory
     from caisey.control.ledger import Ledger
     from caisey.control.nudges import Nudges
+    from caisey.control.presence import Presence
     from caisey.control.sessions import Sessions
     from caisey.storage.contract import Log
 
@@ -57,6 +58,7 @@ class Services:
     output: Output
     ledger: Ledger
     nudges: Nudges
+    presence: Presence
     metrics: Metrics
     control_plane_key: bytes
     sign: Callable[[bytes], bytes]

@@ -13,6 +13,7 @@ from caisey.api.call import Call
 from caisey.control.directory.records import Endpoint
 from caisey.control.directory.store import Directory
 from caisey.core.present import Telling, wanted
+from caisey.core.present_output import STREAM_BYTES
 from caisey.core.session import Session
 from caisey.core.states import Health
 
@@ -50,10 +51,11 @@ def telling_for(call: Call) -> Telling:
     return Telling(names=Names(call.services.directory, call.principal.organization_id))
 
 
-async def telling_of(call: Call, session: Session, prompt_id: str | None) -> Telling:
-    """With the output that a view of the prompt shows; None: of the whole session, for a transcript."""
+async def telling_of(call: Call, session: Session, prompt_id: str | None, each: int = STREAM_BYTES) -> Telling:
+    """With the output that a view of the prompt shows, at most `each` bytes of a stream; None: of the whole session,
+    for a transcript."""
     pieces: dict[tuple[str, int, str], list[tuple[int, bytes]]] = {}
-    for piece in wanted(session, prompt_id):
+    for piece in wanted(session, prompt_id, each=each):
         data = await call.services.output.read(piece.key, piece.start, piece.end)
         pieces.setdefault(piece.key, []).append((piece.start, data))
     return Telling(

@@ -14,6 +14,7 @@ from caisey.core.next_actions import decisions, links
 from caisey.core.plain_text import literal
 from caisey.core.present_attempt import Standing, attempt, spoken, standing
 from caisey.core.present_output import Wanted, wanted
+from caisey.core.present_step import present_step, waits
 from caisey.core.scene import PLAINLY, Scene, Telling, actor_words
 from caisey.core.session import Prompt, Session
 from caisey.core.spoken import optional_rfc3339, rfc3339
@@ -72,6 +73,7 @@ def present_call(scene: Scene) -> dict[str, Any]:
         "now": now_of(scene),
         "literal": literal(call.spec.tool, call.spec.arguments),
         "check": call.spec.check,
+        "waits": waits(scene),
         "waiting_why": call.waiting_why,
         "escalated_to": call.escalated_to,
         "replaced_by": call.replaced_by,
@@ -113,10 +115,27 @@ def _pending_standing(scene: Scene, person: str) -> Standing:
     return Standing(person, since + reminders * REMINDER_MS, CallState.PENDING.value)
 
 
-def present_session(session: Session, view: EndpointView, now_ms: int, telling: Telling = PLAINLY) -> dict[str, Any]:
-    """`GET /sessions/{id}`: the session with its prompts in short, newest last."""
+def present_session(
+    session: Session,
+    view: EndpointView,
+    now_ms: int,
+    telling: Telling = PLAINLY,
+    *,
+    before: str | None = None,
+    open_only: bool = False,
+) -> dict[str, Any]:
+    """`GET /sessions/{id}`: the session with its prompts in short, newest last.
+
+    `before`: only those older than that prompt. `open_only`: only those of which something is open, and the newest.
+    Raises KeyError for a prompt that the session does not have.
+    """
     prompts = list(session.prompts.values())
     open_calls = [c for c in session.calls.values() if c.state is not CallState.ENDED]
+    older = prompts if before is None else prompts[: prompts.index(session.prompts[before])]
+    if open_only:
+        open_ids = {c.prompt_id for c in session.calls.values() if c.state is not CallState.ENDED or _is_news(c)}
+        older = [p for p in older if p.id in open_ids or p is prompts[-1]]
+    shown = older[-MAX_PROMPTS:]
     return {
         "id": session.id,
         "endpoint_id": session.endpoint_id,
@@ -124,6 +143,9 @@ def present_session(session: Session, view: EndpointView, now_ms: int, telling: 
         "title": session.title,
         "ticket": session.ticket,
         "owner": session.owner,
+        "owner_name": str(actor_words(e.Actor("user", session.owner), telling)),
+        "computer": view.name,
+        "client": view.client,
         "created_at": rfc3339(session.created_at_ms),
         "sequence": session.sequence,
         "state": "open" if session.closed is None else "closed",
@@ -132,8 +154,14 @@ def present_session(session: Session, view: EndpointView, now_ms: int, telling: 
         else {"outcome": session.closed.outcome, "verified": session.closed.verified},
         "open_tool_calls": len(open_calls),
         "prompts_total": len(prompts),
-        "prompts": [_short(session, p, view, now_ms, telling) for p in prompts[-MAX_PROMPTS:]],
+        "prompts_before": prompts.index(shown[0]) if shown else 0,
+        "prompts": [_short(session, p, view, now_ms, telling) for p in shown],
     }
+
+
+def _is_news(call: ToolCall) -> bool:
+    """Something came late that changed what is shown of it."""
+    return any(a.late and a.former for a in call.attempts)
 
 
 def _short(session: Session, prompt: Prompt, view: EndpointView, now_ms: int, telling: Telling) -> dict[str, Any]:
@@ -141,29 +169,17 @@ def _short(session: Session, prompt: Prompt, view: EndpointView, now_ms: int, te
         "id": prompt.id,
         "created_at": rfc3339(prompt.accepted_at_ms),
         "actor": actor(prompt.actor),
+        "who": str(actor_words(prompt.actor, telling)),
         "text": prompt.text,
         "origin": None if prompt.origin is None else _origin(prompt.origin),
         "sequence": session.prompt_sequence(prompt),
         "state": prompt.state.value,
-        "tool_calls": [_step(session, c, view, now_ms, telling) for c in session.calls_of(prompt)],
+        "tool_calls": [_step(Scene(session, c, view, now_ms, telling)) for c in session.calls_of(prompt)],
     }
 
 
-def _step(session: Session, call: ToolCall, view: EndpointView, now_ms: int, telling: Telling) -> dict[str, Any]:
-    scene = Scene(session, call, view, now_ms, telling)
-    words = of_scene(scene)
-    return {
-        "id": call.id,
-        "position": call.spec.position,
-        "tool": call.spec.tool,
-        "literal": literal(call.spec.tool, call.spec.arguments),
-        "effect": call.spec.effect.value,
-        "state": call.state.value,
-        "ran": scene.ran.value,
-        "label": words.label,
-        "tone": words.tone.value,
-        "outcome": call.outcome,
-    }
+def _step(scene: Scene) -> dict[str, Any]:
+    return present_step(scene, call_standing(scene))
 
 
 def actor(who: e.Actor) -> dict[str, str]:

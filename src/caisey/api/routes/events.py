@@ -12,11 +12,12 @@ from msgspec import Meta
 
 from caisey.api import scope
 from caisey.api.call import Answer, Call, Route, Sending
-from caisey.api.documents import Anything, EventShown
-from caisey.api.event_stream import PAGE, EventStream, position
+from caisey.api.documents import ActorShown, Anything, EventShown, PresenceShown, PresentShown
+from caisey.api.event_stream import PAGE, EventStream, aside, position
 from caisey.api.pages import Page, PageQuery, decode_cursor, page_of
 from caisey.api.sending import Page as Printed
-from caisey.api.telling import telling_of
+from caisey.api.telling import Names, telling_of
+from caisey.api.times import at
 from caisey.control.access import Principal, Role
 from caisey.control.signed_heads import newest_head
 from caisey.core.transcript import markdown, transcript
@@ -69,6 +70,12 @@ class StreamQuery(msgspec.Struct, frozen=True, kw_only=True):
     after: Sequence | None = None
 
 
+class SessionStreamQuery(StreamQuery, frozen=True, kw_only=True):
+    """`presence`: also tell who has the session open, as events `presence` without an id."""
+
+    presence: bool = False
+
+
 class TranscriptQuery(msgspec.Struct, frozen=True, kw_only=True):
     """For machines, for a ticket, for people."""
 
@@ -85,11 +92,37 @@ async def list_events(call: Call) -> Answer:
 
 
 async def stream_session(call: Call) -> Sending:
+    query: SessionStreamQuery = call.query
     session = await scope.session(call, call.path["session_id"])
-    log = call.services.log
-    after = position(call, call.query.after or 0)
+    services, log = call.services, call.services.log
     return EventStream(
-        call, session.id, after, lambda last: log.read_session(session.id, last, PAGE), lambda event: True
+        call,
+        session.id,
+        position(call, query.after or 0),
+        lambda last: log.read_session(session.id, last, PAGE),
+        lambda event: True,
+        around=lambda: services.presence.here(session.id, call.principal.actor, services.clock.now_ms()),
+        aside=(lambda: aside("presence", _present(call, session.id))) if query.presence else None,
+    )
+
+
+async def show_presence(call: Call) -> Answer:
+    session = await scope.session(call, call.path["session_id"])
+    return Answer(_present(call, session.id))
+
+
+def _present(call: Call, session_id: str) -> PresenceShown:
+    names = Names(call.services.directory, call.principal.organization_id)
+    return PresenceShown(
+        items=[
+            PresentShown(
+                actor=ActorShown(kind=here.actor.kind, id=here.actor.id),
+                name=names.get(here.actor.id),
+                since=at(here.since_ms),
+                you=here.actor == call.principal.actor,
+            )
+            for here in call.services.presence.of(session_id)
+        ]
     )
 
 
@@ -184,9 +217,17 @@ ROUTES: Final = (
         role=Role.VIEWER,
         summary="The events of a session as they happen, from the first or from Last-Event-ID on",
         read=stream_session,
-        query=StreamQuery,
+        query=SessionStreamQuery,
         media_types=("text/event-stream",),
         endless=True,
+    ),
+    Route(
+        method="GET",
+        path="/sessions/{session_id}/presence",
+        role=Role.VIEWER,
+        summary="Who has the session open now: whose streams of it are open",
+        read=show_presence,
+        answers=PresenceShown,
     ),
     Route(
         method="GET",

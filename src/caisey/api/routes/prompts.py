@@ -14,7 +14,7 @@ from msgspec import Meta
 from caisey.api import bodies, scope
 from caisey.api.call import Answer, Call, Route, encode
 from caisey.api.documents import Anything
-from caisey.api.fields import Text
+from caisey.api.fields import Id, Text
 from caisey.api.problem import document_of, shape_fault
 from caisey.api.telling import telling_of
 from caisey.control import malformed_calls
@@ -29,6 +29,7 @@ from caisey.core.awareness import present_awareness
 from caisey.core.errors import Fault
 from caisey.core.events import CallSpec, Limits
 from caisey.core.present import present_prompt
+from caisey.core.present_output import STREAM_BYTES
 from caisey.core.session import Session
 from caisey.core.states import Effect
 from caisey.protocol import limits as bounds
@@ -73,6 +74,18 @@ class PromptBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     side_by_side: bool = False
 
 
+class PromptQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """`output_bytes`: at most so much text of each stream, in place of the usual 128 KiB."""
+
+    output_bytes: Annotated[int, Meta(ge=1, le=STREAM_BYTES)] = STREAM_BYTES
+
+
+class AwarenessQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """`tool_call_id`: what would be sent from that step on; else from the first that never started."""
+
+    tool_call_id: Id | None = None
+
+
 async def accept(call: Call, claim: Claim) -> Answer:
     session = scope.session_to_work_on(call, call.path["session_id"])
     if call.services.directory.endpoints[session.endpoint_id].removing_since_ms is not None:
@@ -92,8 +105,9 @@ async def accept(call: Call, claim: Claim) -> Answer:
 
 
 async def show(call: Call) -> Answer:
+    query: PromptQuery = call.query
     found = await scope.prompt(call, call.path["prompt_id"])
-    return Answer(await present(call, found.session, found.prompt.id))
+    return Answer(await present(call, found.session, found.prompt.id, query.output_bytes))
 
 
 async def again(call: Call, prompt_id: str) -> Any:
@@ -103,17 +117,23 @@ async def again(call: Call, prompt_id: str) -> Any:
 
 
 async def awareness(call: Call) -> Answer:
+    query: AwarenessQuery = call.query
     found = await scope.prompt(call, call.path["prompt_id"])
+    if query.tool_call_id is not None and query.tool_call_id not in found.prompt.call_ids:
+        raise Fault("resource.not_found")
     view = call.services.live.view_of(found.session.endpoint_id)
     telling = await telling_of(call, found.session, found.prompt.id)
     now = call.services.clock.now_ms()
-    return Answer(present_awareness(found.session, found.prompt.id, view, now, telling=telling))
+    shown = present_awareness(
+        found.session, found.prompt.id, view, now, tool_call_id=query.tool_call_id, telling=telling
+    )
+    return Answer(shown)
 
 
-async def present(call: Call, session: Session, prompt_id: str) -> dict[str, Any]:
+async def present(call: Call, session: Session, prompt_id: str, output_bytes: int = STREAM_BYTES) -> dict[str, Any]:
     """The prompt as the API shows it."""
     view = call.services.live.view_of(session.endpoint_id)
-    telling = await telling_of(call, session, prompt_id)
+    telling = await telling_of(call, session, prompt_id, output_bytes)
     return present_prompt(session, prompt_id, view, call.services.clock.now_ms(), telling)
 
 
@@ -262,6 +282,7 @@ ROUTES: Final = (
         role=Role.VIEWER,
         summary="A prompt with its tool calls, attempts, verdicts and evidence",
         read=show,
+        query=PromptQuery,
         answers=Anything,
     ),
     Route(
@@ -270,6 +291,7 @@ ROUTES: Final = (
         role=Role.VIEWER,
         summary="What already ran, who worked there since, and what will be sent",
         read=awareness,
+        query=AwarenessQuery,
         answers=Anything,
     ),
 )

@@ -74,6 +74,16 @@ class CloseBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     keep: Calls = ()
 
 
+class SessionQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """`before`: only requests older than that one. `only=open`: those of which something is open, and the newest."""
+
+    before: Id | None = None
+    only: Literal["open", "all"] = "all"
+
+
+ALL: Final = SessionQuery()
+
+
 async def list_sessions(call: Call) -> Answer:
     query: SessionsQuery = call.query
     after = decode_cursor(query.cursor, tuple[int, str]) or _NEWEST
@@ -117,7 +127,11 @@ async def create(call: Call, claim: Claim) -> Answer:
 
 
 async def show(call: Call) -> Answer:
-    return Answer(_present(call, await scope.session(call, call.path["session_id"])))
+    query: SessionQuery = call.query
+    session = await scope.session(call, call.path["session_id"])
+    if query.before is not None and query.before not in session.prompts:
+        raise Fault("resource.not_found")
+    return Answer(_present(call, session, query))
 
 
 async def change(call: Call, claim: Claim) -> Answer:
@@ -159,9 +173,10 @@ def _verified(said: str | bool | None) -> str | None:
     return said
 
 
-def _present(call: Call, session: Session) -> dict[str, Any]:
+def _present(call: Call, session: Session, query: SessionQuery = ALL) -> dict[str, Any]:
     view = call.services.live.view_of(session.endpoint_id)
-    return present_session(session, view, call.services.clock.now_ms(), telling_for(call))
+    now, telling = call.services.clock.now_ms(), telling_for(call)
+    return present_session(session, view, now, telling, before=query.before, open_only=query.only == "open")
 
 
 ROUTES: Final = (
@@ -191,6 +206,7 @@ ROUTES: Final = (
         role=Role.VIEWER,
         summary="One session with its prompts in short",
         read=show,
+        query=SessionQuery,
         answers=Anything,
     ),
     Route(
