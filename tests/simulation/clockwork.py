@@ -119,6 +119,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._tasks: list[SimTask] = []
         self._spun = 0
         self.steps = 0
+        self.halted = False
         SimTask._numbers = itertools.count()
 
     # -- what asyncio asks for ---------------------------------------------------------------------------------------
@@ -176,10 +177,10 @@ class SimLoop(asyncio.AbstractEventLoop):
     # -- time passes -------------------------------------------------------------------------------------------------
 
     def run_until(self, end: float, stop: Callable[[], bool] | None = None) -> None:
-        """Everything that is due until `end`, or until `stop` says so after a callback."""
+        """Everything that is due until `end`, or until `stop` says so after a callback, or until `halted`."""
         asyncio._set_running_loop(self)
         try:
-            while stop is None or not stop():
+            while not self.halted and (stop is None or not stop()):
                 handle = self._next(end)
                 if handle is None:
                     self._now = max(self._now, end)

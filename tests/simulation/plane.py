@@ -7,8 +7,10 @@ the points where the process can die: before and after every COMMIT.
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -194,9 +196,7 @@ class PlaneNode:
         self.crashes = 0
         self.on_ready: list[Callable[[], None]] = []
         self.on_crash: list[Callable[[], None]] = []
-        fresh = open_writer(path)
-        migrate(fresh, str(path))
-        fresh.close()
+        path.write_bytes(_fresh())
 
     # -- faults --------------------------------------------------------------------------------------------------------
 
@@ -294,6 +294,18 @@ class PlaneNode:
             return
         async with self.directory.changing(runtime.organization_id, CONTROL_PLANE) as draft:
             draft.save(msgspec.structs.replace(self.directory.runtimes[runtime_id], suspected_since_ms=None))
+
+
+@functools.cache
+def _fresh() -> bytes:
+    """A data directory that was migrated and not used: the same for every world."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "caisey.db"
+        connection = open_writer(path)
+        migrate(connection, str(path))
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.close()
+        return path.read_bytes()
 
 
 def _must_not_end(task: asyncio.Task[Any]) -> None:

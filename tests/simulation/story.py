@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-SPAN_S = 30.0
+SPAN_S = 26.0
 COMPANY = 0.6
 """How many prompts have something go wrong right beside them."""
 BRIDGES = ("websocket", "websocket", "both", "both", "longpoll")

@@ -247,6 +247,7 @@ class World:
         """An invariant is broken; the first one counts."""
         if not self._closing:
             self.broken.append(what)
+            self.loop.halted = True
 
     def _uncaught(self, where: str, error: BaseException | None) -> None:
         if self._closing:
@@ -336,7 +337,7 @@ class World:
             self.plane.start()
         finally:
             asyncio._set_running_loop(None)
-        self._until(self.loop.time() + 5.0, lambda: self.plane.ready)
+        self.loop.run_until(self.loop.time() + 5.0, lambda: self.plane.ready)
         founded = asyncio.Event()
 
         async def found() -> None:
@@ -344,7 +345,7 @@ class World:
             founded.set()
 
         self._in_plane(found())
-        self._until(self.loop.time() + 20.0, founded.is_set)
+        self.loop.run_until(self.loop.time() + 20.0, founded.is_set)
         assert founded.is_set() or self.broken
         begin = self.loop.time()
         for node in self.nodes:
@@ -353,19 +354,16 @@ class World:
             self.loop.call_at(begin + event.at, self._happen, event, context=WORLD.context())
         end = begin + SPAN_S + 5.0
         while self.loop.time() < end and not self.broken:
-            self._until(min(end, self.loop.time() + LOOK_S))
+            self.loop.run_until(min(end, self.loop.time() + LOOK_S))
             self.oracle.no_deadline_forgotten()
         if not self.broken:
             self._stop_faults()
         return self._settle()
 
-    def _until(self, end: float, stop: Callable[[], bool] = lambda: False) -> None:
-        self.loop.run_until(end, lambda: bool(self.broken) or stop())
-
     def _settle(self) -> float:
         begin = self.loop.time()
         while not self.broken and self.loop.time() < begin + PATIENCE_S:
-            self._until(self.loop.time() + LOOK_S)
+            self.loop.run_until(self.loop.time() + LOOK_S)
             self._let_commands_end()
             self.oracle.no_deadline_forgotten()
             if not self.unsettled():
