@@ -76,6 +76,7 @@ def _item(scene: Scene, code: str, text: ActionText) -> dict[str, Any] | None:
     extra = _body(scene, code)
     if extra is None:
         return None
+    text = _as_it_goes_on(scene, code, text)
     values = values_for(places(text.label) | places(text.consequence), scene, _told_of(scene))
     values |= _own_values(scene, code, target)
     consequence = fill(text.consequence, values, CONSEQUENCE_LENGTH)
@@ -91,6 +92,20 @@ def _item(scene: Scene, code: str, text: ActionText) -> dict[str, Any] | None:
         "seen_required": may_start_mutating(scene.session, target, text.verb),
         **({"body": extra} if extra else {}),
     }
+
+
+def _as_it_goes_on(scene: Scene, code: str, text: ActionText) -> ActionText:
+    """Closing a step with what there is sends the next one, and says so where there is one."""
+    if code == "partial" and _next_pending(scene) is not None:
+        return scene.telling.catalogue.actions["partial_next"]
+    return text
+
+
+def _next_pending(scene: Scene) -> ToolCall | None:
+    """The step that goes out once this one has passed, if nothing else stands before it."""
+    later = [c for c in scene.steps if c.spec.position > scene.call.spec.position and not c.passed]
+    clear = all(c.passed for c in scene.before)
+    return later[0] if clear and later and later[0].state is CallState.PENDING else None
 
 
 def confirms(scene: Scene, target: ToolCall, verb: str) -> bool:
@@ -119,6 +134,9 @@ def _own_values(scene: Scene, code: str, target: ToolCall) -> dict[str, str | No
         return {"n": str(target.spec.position), "steps": _steps(scene, target)}
     if code == "help":
         return {"who": helper(scene)}
+    if code == "partial":
+        following = _next_pending(scene)
+        return {} if following is None else {"n": str(following.spec.position)}
     if code in ("wait", "longer"):
         end = scene.clock(scene.now + scene.view.policy.ms("hold_expiry"))
         return {"end": end, "new_end": end}

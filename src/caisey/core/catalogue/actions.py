@@ -20,6 +20,9 @@ ACTIONS: dict[str, ActionText] = {
     "partial": ActionText(
         "accept_partial", "Use what we have", "Keeps the partial output and closes this step. Nothing is sent."
     ),
+    "partial_next": ActionText(
+        "accept_partial", "Use what we have", "Keeps the partial output and closes this step. Then step {n} is sent."
+    ),
     "help": ActionText("escalate", "Ask for help", "Tells {who} and links this page. Everything stays as it is."),
     "stop": ActionText("cancel", "Stop it", "Ends the command and all it started. Changes already made stay."),
     "drop": ActionText("cancel", "Do not send it", "Takes it off the waiting list. It will not run."),
