@@ -10,6 +10,7 @@ import itertools
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -58,6 +59,7 @@ def world(plane: Plane) -> World:
         "session_id": session,
         "prompt_id": prompt["id"],
         "tool_call_id": prompt["tool_calls"][0]["id"],
+        "attention_id": f"endpoint.fingerprint_shared:{twin['endpoint_id']}",
         "name": "shell",
         "version": "1",
     }
@@ -84,6 +86,11 @@ def path_of(route: Route, ids: dict[str, str]) -> str:
     return path
 
 
+def soon() -> str:
+    """In an hour."""
+    return (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+
+
 def body_of(route: Route, world: World) -> Any:
     bodies: dict[str, Any] = {
         "POST /enrollment-tokens": {"scope": "client_group", "client_group_id": world.group},
@@ -99,6 +106,7 @@ def body_of(route: Route, world: World) -> Any:
         "POST /endpoints/{endpoint_id}/journal-reviewed": {"reason": "looked"},
         "POST /runtimes/{runtime_id}/accept": {"reason": "it is the one"},
         "POST /runtimes/{runtime_id}/revoke": {"reason": "gone"},
+        "POST /attention/{attention_id}/snooze": {"until": soon(), "reason": "asked the client"},
         "POST /client-groups": {"name": uuid.uuid4().hex},
         "POST /sessions": {"endpoint_id": world.ids["endpoint_id"]},
         "PATCH /sessions/{session_id}": {"title": "another"},

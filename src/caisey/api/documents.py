@@ -188,20 +188,96 @@ class EffectiveField(Document, frozen=True, kw_only=True):
     origin: str = field(name="from")
 
 
-class AttentionItem(Document, frozen=True, kw_only=True):
-    """One thing that waits for a person; `reason` says why it stands where it stands."""
+class FirstAction(Document, frozen=True, kw_only=True):
+    """The action that has the default focus. `safe`: it may be sent from a list, without opening the session first."""
 
+    action: str
+    code: str
+    label: str
+    consequence: str
+    tool_call_id: str
+    body: dict[str, Any]
+    safe: bool
+    unavailable_because: str | None
+
+
+class Snoozed(Document, frozen=True, kw_only=True):
+    """Who put it aside, until when, and why."""
+
+    until: str
+    reason: str
+    by: str
+    by_name: str | None
+
+
+class AttentionItem(Document, frozen=True, kw_only=True):
+    """One thing that waits for a person; `reason` says why it stands where it stands. `sequence` is what `seen` carries.
+    What is about a computer itself, not about a tool call, has no words on whether it ran."""
+
+    id: str
     type: str
     label: str
     since: str
     due_at: str | None
     owner: str | None
+    owner_name: str | None
     reason: str | None
     session_id: str | None
     prompt_id: str | None
     tool_call_id: str | None
     endpoint_id: str | None
+    endpoint: str | None
     client_group_id: str | None
+    client_group: str | None
+    tone: str
+    summary: str | None
+    ran: str | None
+    ran_label: str | None
+    ran_note: str | None
+    may_have_changed: bool
+    literal: str | None
+    ticket: str | None
+    sequence: int | None
+    first_action: FirstAction | None
+    snoozed: Snoozed | None
+
+
+class AttentionPage(Document, frozen=True, kw_only=True):
+    """A page of the list. `total` and `aside` count all of it, up to 1000; `changed_at` is when it last changed."""
+
+    items: list[AttentionItem]
+    next: str | None
+    total: int
+    aside: int
+    back_at: str | None
+    changed_at: str | None
+    sequence: int
+
+
+class OpenWork(Document, frozen=True, kw_only=True):
+    """One tool call that has not ended: in words, whose it is, its next deadline and what it becomes then."""
+
+    session_id: str
+    prompt_id: str
+    tool_call_id: str
+    endpoint_id: str
+    endpoint: str | None
+    client_group_id: str | None
+    client_group: str | None
+    position: int
+    literal: str
+    effect: str
+    state: str
+    label: str
+    summary: str
+    tone: str
+    ran: str
+    ran_label: str
+    since: str
+    due_at: str | None
+    next_state: str | None
+    owner: str
+    owner_name: str | None
 
 
 class SessionShown(Document, frozen=True, kw_only=True):

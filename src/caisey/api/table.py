@@ -10,6 +10,7 @@ from typing import Final
 from caisey.api.call import Route
 from caisey.api.routes import (
     actions,
+    attention,
     client_groups,
     endpoints,
     enrollment_tokens,
@@ -31,5 +32,6 @@ ROUTES: Final[tuple[Route, ...]] = (
     *actions.ROUTES,
     *events.ROUTES,
     *tools.ROUTES,
+    *attention.ROUTES,
     *reports.ROUTES,
 )

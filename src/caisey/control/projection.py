@@ -32,6 +32,8 @@ REASONS = {
     RANK_HOLD: "waits for a yes before it is sent",
     RANK_REST: "by age",
 }
+LABEL_HANDOVER = "A session is handed over"
+REASON_HANDOVER = "somebody waits for you to take it"
 NOT_A_STALL = frozenset({Kind.ANSWERED, Kind.EMPTY, Kind.CANCELLED})
 
 
@@ -68,6 +70,10 @@ class Projection:
                 self._call(writes, organization_id, after, record, event)
             else:
                 _session(writes, organization_id, after, record, now_ms)
+                if before.handover != after.handover:
+                    writes.append(_handover(organization_id, after))
+                if isinstance(event, e.SessionUpdated) and event.owner is not None:
+                    touched |= after.live  # whose they are stands in the list
         self._open_work(writes, after, due_ms)
         for call_id in touched:
             self._attend(writes, organization_id, after, after.calls[call_id], view, now_ms)
@@ -98,6 +104,8 @@ class Projection:
         a = call.attempts[event.number - 1]
         if isinstance(event, e.AttemptEnded | e.VerdictRefined):
             self._stall(writes, organization_id, after, call, a, record, event.verdict)
+        elif isinstance(event, e.AttemptFinished):
+            writes.extend(_latest_result(after, call, event, record.at_ms))
         elif isinstance(event, e.AttemptStarted) and call.spec.effect is Effect.MUTATING:
             actor = call.consent(a.consent).actor
             writes.append(
@@ -240,7 +248,57 @@ def _asks(session: Session, call: ToolCall) -> tuple[str, Attempt | None, int, i
     return None
 
 
+# -- what a computer said last -----------------------------------------------------------------------------------
+
+LOOKS: dict[str, str | None] = {
+    "system_info": None,
+    "processes": None,
+    "disk_usage": None,
+    "network": None,
+    "event_log": None,
+    "service": "name",
+}
+"""Tools whose newest answer is kept at hand for each computer; the argument that says what was asked about."""
+
+
+def _latest_result(session: Session, call: ToolCall, event: e.AttemptFinished, at_ms: int) -> Iterable[Write]:
+    if call.spec.tool not in LOOKS or not event.has_result or event.faults:
+        return
+    about = LOOKS[call.spec.tool]
+    subject = "" if about is None else str(call.spec.arguments.get(about, ""))
+    yield (
+        "INSERT INTO latest_results (endpoint_id, tool, subject, session_id, tool_call_id, number, at_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (endpoint_id, tool, subject) DO UPDATE SET"
+        " session_id = excluded.session_id, tool_call_id = excluded.tool_call_id, number = excluded.number,"
+        " at_ms = excluded.at_ms WHERE excluded.at_ms >= latest_results.at_ms",
+        (session.endpoint_id, call.spec.tool, subject, session.id, call.id, event.number, at_ms),
+    )
+
+
 # -- session, prompt ---------------------------------------------------------------------------------------------
+
+
+def _handover(organization_id: str, session: Session) -> Write:
+    """An offered session stands in the list until somebody takes it."""
+    key, offered = f"handover:{session.id}", session.handover
+    if offered is None:
+        return ("DELETE FROM attention WHERE key = ?", (key,))
+    return (
+        "INSERT OR REPLACE INTO attention (key, organization_id, client_group_id, endpoint_id, session_id, type, label,"
+        " rank, since_ms, owner, reason) VALUES (?, ?, ?, ?, ?, 'session.handover', ?, ?, ?, ?, ?)",
+        (
+            key,
+            organization_id,
+            session.client_group_id,
+            session.endpoint_id,
+            session.id,
+            LABEL_HANDOVER,
+            RANK_QUESTION,
+            offered.at_ms,
+            offered.to,
+            REASON_HANDOVER,
+        ),
+    )
 
 
 def _tool_call(organization_id: str, session: Session, tool_call_id: str, prompt_id: str) -> Write:

@@ -64,6 +64,10 @@ CODES: dict[str, Meaning] = {
     "enrollment.invalid_shape": Meaning(422, "The enrollment does not fit", "See `errors` for each place."),
     # -- sessions, prompts, actions --
     "session.open_work": Meaning(409, "The session has open work", "Name each open tool call in `drop` or `keep`."),
+    "session.no_handover": Meaning(409, "This session is not offered to anybody", "Offer it first, or take it."),
+    "session.handover_not_yours": Meaning(
+        403, "This offer is for somebody else", "It is taken by the one it names, and withdrawn by the owner."
+    ),
     "session.closed": Meaning(409, "The session is closed", "Open a new session on the computer."),
     "endpoint.removing": Meaning(409, "The computer is being removed", "Undo the removal first."),
     "prompt.malformed_call": Meaning(422, "The input does not fit the tool", "See `errors`. Nothing was sent."),
@@ -77,6 +81,9 @@ CODES: dict[str, Meaning] = {
         422, "This may change things, so `seen` is needed", "Send the prompt's `sequence` as `seen`."
     ),
     "action.effect_lowered": Meaning(422, "The effect may only be raised", "Leave `effect` out, or raise it."),
+    # -- attention --
+    "attention.snooze_refused": Meaning(422, "It cannot be put aside like this", "See `detail`."),
+    "attention.nothing_snoozed": Meaning(409, "This is not put aside", "Nothing to do."),
     # -- the door of runtimes --
     "handshake.invalid_hello": Meaning(0, "Not one valid hello", "Answer the challenge with one valid `hello`."),
     "handshake.timeout": Meaning(0, "No hello in time", "Answer the challenge within 10 s."),

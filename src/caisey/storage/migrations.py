@@ -15,7 +15,15 @@ from typing import Final
 
 from caisey.storage.contract import DatabaseTooNew
 
-SCRIPTS: Final = ("log.sql", "output.sql", "directory.sql", "read_models.sql", "runtimes.sql")
+SCRIPTS: Final = (
+    "log.sql",
+    "output.sql",
+    "directory.sql",
+    "read_models.sql",
+    "runtimes.sql",
+    "snoozes.sql",
+    "looks.sql",
+)
 
 
 def migrate(connection: sqlite3.Connection, path: str, scripts: tuple[str, ...] = SCRIPTS) -> int:

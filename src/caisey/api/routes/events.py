@@ -54,8 +54,8 @@ ATTENTION_TYPES: Final = frozenset(
     }
 )
 """Events of sessions that change what the attention list says."""
-LIVE_PREFIXES: Final = ("endpoint.", "runtime.", "journal.")
-"""Events that say how computers and runtimes stand."""
+LIVE_PREFIXES: Final = ("endpoint.", "runtime.", "journal.", "attention.")
+"""Events that say how computers and runtimes stand, and what was done about lines of the attention list."""
 
 
 class EventsQuery(PageQuery, frozen=True, kw_only=True):
@@ -156,6 +156,9 @@ class Sight:
             return event.type in ATTENTION_TYPES and self._principal.sees_group(self._group_of(event.session_id))
         if not event.type.startswith(LIVE_PREFIXES):
             return False
+        about = event.payload.get("about_session_id")
+        if about is not None:
+            return self._principal.sees_group(self._group_of(str(about)))
         endpoint = self._call.services.directory.endpoints.get(str(event.payload.get("endpoint_id", "")))
         return endpoint is not None and self._principal.sees_group(endpoint.client_group_id)
 

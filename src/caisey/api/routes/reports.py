@@ -1,4 +1,4 @@
-"""`/attention`, `/reports` and `/audit`: what waits, what came back, what was done.
+"""`/reports` and `/audit`: what came back, what was done.
 
 Owns which rows a reader gets. The counting is `control.reports`', the chain of the audit is the log's.
 """
@@ -16,7 +16,6 @@ from msgspec import Meta, field
 from caisey.api import scope
 from caisey.api.call import Answer, Call, Route, Sending
 from caisey.api.documents import (
-    AttentionItem,
     AuditKey,
     EventShown,
     RecoveryLine,
@@ -42,14 +41,6 @@ DAY_MS: Final = 86_400_000
 ROWS: Final = 50_000
 """A report counts at most this many rows, the newest."""
 
-_ATTENTION: Final = """
-    SELECT rank, since_ms, key, type, label, due_at_ms, owner, reason, session_id, prompt_id, tool_call_id, endpoint_id,
-        client_group_id
-    FROM attention
-    WHERE organization_id = ?1 AND (?2 IS NULL OR client_group_id IN (SELECT value FROM json_each(?2)))
-        AND (rank, since_ms, key) > (?3, ?4, ?5)
-    ORDER BY rank, since_ms, key LIMIT ?6
-"""
 _SHAPES: Final = """
     SELECT fingerprint, client_group_id, endpoint_id, runtime_version, tool, tool_version, side, shape, count,
         first_at_ms, last_at_ms
@@ -65,7 +56,6 @@ _STALLS: Final = """
         AND at_ms BETWEEN ?3 AND ?4
     ORDER BY at_ms DESC LIMIT ?5
 """
-_FIRST: Final = (-1, 0, "")
 
 Moment = Annotated[str, Meta(max_length=40)]
 
@@ -87,32 +77,6 @@ class RecoveryQuery(SpanQuery, frozen=True, kw_only=True):
     """What to count together."""
 
     group_by: Literal["verdict", "tool", "endpoint", "client_group", "day"] = "verdict"
-
-
-# -- attention -----------------------------------------------------------------------------------------------------
-
-
-async def attention(call: Call) -> Answer:
-    query: PageQuery = call.query
-    after = decode_cursor(query.cursor, tuple[int, int, str]) or _FIRST
-    rows = await call.services.log.query(_ATTENTION, (*scope.in_sight(call.principal), *after, query.limit + 1))
-    return Answer(page_of(rows, query.limit, lambda row: row[:3], _attention_item))
-
-
-def _attention_item(row: tuple[Any, ...]) -> AttentionItem:
-    return AttentionItem(
-        type=row[3],
-        label=row[4],
-        since=at(row[1]),
-        due_at=at(row[5]),
-        owner=row[6],
-        reason=row[7],
-        session_id=row[8],
-        prompt_id=row[9],
-        tool_call_id=row[10],
-        endpoint_id=row[11],
-        client_group_id=row[12],
-    )
 
 
 # -- reports -------------------------------------------------------------------------------------------------------
@@ -274,15 +238,6 @@ async def _lines(call: Call, organization_id: str, head: dict[str, Any] | None) 
 
 
 ROUTES: Final = (
-    Route(
-        method="GET",
-        path="/attention",
-        role=Role.VIEWER,
-        summary="What waits for a person, most urgent first",
-        read=attention,
-        query=PageQuery,
-        answers=Page[AttentionItem],
-    ),
     Route(
         method="GET",
         path="/reports/shapes",
