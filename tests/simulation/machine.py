@@ -294,6 +294,7 @@ class Job:
         for sink in self.sinks.values():
             sink.close()
         if self.child is None:
+            self.tell(EndSeen())  # go was on its way to it, and its socket closed
             self.life.end()
 
     def kill_all(self) -> None:
