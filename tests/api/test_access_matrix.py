@@ -22,7 +22,7 @@ from caisey.control.access import RANK, Role
 from tests.api.plane import Api, Plane, shell
 
 ROLES = list(Role)
-ANYBODYS = {"name", "version"}
+ANYBODYS = {"name", "version", "snippet_id"}
 """Path parameters that name nothing of one client group."""
 
 
@@ -79,6 +79,11 @@ def fresh_ids(world: World) -> dict[str, str]:
     return {**world.ids, **made}
 
 
+def fresh_snippet(world: World) -> str:
+    body = {"name": uuid.uuid4().hex, "tool": "shell", "command": "uptime"}
+    return str(world.owner.post("/snippets", body)["id"])
+
+
 def path_of(route: Route, ids: dict[str, str]) -> str:
     path = route.path
     for name in route.parameters:
@@ -109,6 +114,9 @@ def body_of(route: Route, world: World) -> Any:
         "POST /attention/{attention_id}/snooze": {"until": soon(), "reason": "asked the client"},
         "POST /client-groups": {"name": uuid.uuid4().hex},
         "POST /sessions": {"endpoint_id": world.ids["endpoint_id"]},
+        "POST /sessions/{session_id}/hand-over/end": {"outcome": "accepted"},
+        "POST /endpoints/{endpoint_id}/stop-everything": {"reason": "wrong computer"},
+        "POST /snippets": {"name": uuid.uuid4().hex, "tool": "shell", "command": "uptime"},
         "PATCH /sessions/{session_id}": {"title": "another"},
         "POST /sessions/{session_id}/close": {"outcome": "solved"},
         "POST /sessions/{session_id}/prompts": {"tool_calls": [shell()]},
@@ -164,6 +172,8 @@ def test_each_cell(world: World, route: Route, limit: str) -> None:
         if "/enrollment-tokens/" in route.path:
             body = {"scope": "client_group", "client_group_id": world.group}
             ids["token_id"] = world.owner.post("/enrollment-tokens", body)["id"]
+        if "snippet_id" in route.parameters:
+            ids["snippet_id"] = fresh_snippet(world)
         answer = ask(world.plane.api(role.value, organization, groups), route, world, ids)
         found = (answer.status_code, answer.json()["code"] if answer.status_code >= 400 else "")
         cell = (f"{route.method} {route.path}", role.value, limit, found)
@@ -171,7 +181,7 @@ def test_each_cell(world: World, route: Route, limit: str) -> None:
             assert found == (403, "access.role_too_low"), cell
         elif route.whole_organization and groups is not None:
             assert found == (403, "access.group_limited"), cell
-        elif about_the_group(route) and not sees:
+        elif (about_the_group(route) and not sees) or ("snippet_id" in route.parameters and organization != "default"):
             assert found == (404, "resource.not_found"), cell
         else:
             assert found[0] not in (401, 403, 404, 405), cell
@@ -182,7 +192,7 @@ def test_each_cell(world: World, route: Route, limit: str) -> None:
 @pytest.mark.parametrize("token", [None, "cst_wrong", "cst_" + "A" * 43, "other", "cst_" + "x" * 5000])
 def test_without_a_valid_token(world: World, route: Route, token: str | None) -> None:
     api = world.plane.client(token)
-    answer = ask(api, route, world, {**world.ids, "token_id": "tok_x", "member_id": "usr_x"})
+    answer = ask(api, route, world, {**world.ids, "token_id": "tok_x", "member_id": "usr_x", "snippet_id": "snp_x"})
     assert answer.status_code == 401
     assert answer.json()["code"] in ("auth.required", "auth.token_invalid")
     assert answer.headers["www-authenticate"] == "Bearer"

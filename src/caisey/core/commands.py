@@ -46,6 +46,22 @@ class CloseSession(Command, frozen=True, kw_only=True):
     keep: tuple[str, ...] = ()
 
 
+class OfferHandover(Command, frozen=True, kw_only=True):
+    """To somebody, or to whoever takes it first (None). A second offer takes the place of the first."""
+
+    actor: Actor
+    to: str | None
+    note: str
+    summary: str
+
+
+class EndHandover(Command, frozen=True, kw_only=True):
+    """outcome: accepted or declined by the one it was offered to, withdrawn by the owner."""
+
+    actor: Actor
+    outcome: str
+
+
 class AcceptPrompt(Command, frozen=True, kw_only=True):
     """Arguments were validated by the shell against the tools' definitions."""
 

@@ -49,6 +49,8 @@ CODES: dict[str, Meaning] = {
     # -- organizations, access, endpoints --
     "organization.name_taken": Meaning(409, "An organization has this name", "Choose another name."),
     "client_group.name_taken": Meaning(409, "A client group has this name", "Choose another name."),
+    "snippet.name_taken": Meaning(409, "A snippet has this name", "Choose another name."),
+    "snippet.too_many": Meaning(409, "There are as many snippets as there may be", "Remove one first."),
     "member.email_taken": Meaning(409, "A member has this address", "Change that member, or use another address."),
     "endpoint.not_joinable": Meaning(409, "These two cannot be joined", "See `detail`."),
     "endpoint.nothing_to_review": Meaning(409, "No journal of this computer went back in time", "Nothing to do."),
@@ -66,7 +68,7 @@ CODES: dict[str, Meaning] = {
     "session.open_work": Meaning(409, "The session has open work", "Name each open tool call in `drop` or `keep`."),
     "session.no_handover": Meaning(409, "This session is not offered to anybody", "Offer it first, or take it."),
     "session.handover_not_yours": Meaning(
-        403, "This offer is for somebody else", "It is taken by the one it names, and withdrawn by the owner."
+        409, "This offer is for somebody else", "It is taken by the one it names, and withdrawn by the owner."
     ),
     "session.closed": Meaning(409, "The session is closed", "Open a new session on the computer."),
     "endpoint.removing": Meaning(409, "The computer is being removed", "Undo the removal first."),

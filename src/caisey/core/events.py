@@ -109,6 +109,20 @@ class SessionClosed(Event, frozen=True, kw_only=True, tag="session.closed"):
     verified: str | None = None
 
 
+class HandoverOffered(Event, frozen=True, kw_only=True, tag="session.handover_offered"):
+    """The owner wants somebody else to go on: `to`, or whoever takes it first. It stays the owner's until then."""
+
+    to: str | None
+    note: str
+    summary: str  # what was done and what is open, as it stood
+
+
+class HandoverEnded(Event, frozen=True, kw_only=True, tag="session.handover_ended"):
+    """accepted (the new owner follows as `session.updated`), declined, or withdrawn."""
+
+    outcome: str
+
+
 class PromptAccepted(Event, frozen=True, kw_only=True, tag="prompt.accepted"):
     """A request is durable. Its calls are pending; the prompt itself is consent 1 of each."""
 

@@ -24,6 +24,7 @@ SHARE: Final = "shr"
 USER: Final = "usr"
 POLICY: Final = "pol"
 TOKEN: Final = "tok"
+SNIPPET: Final = "snp"
 
 PREFIXES: Final = frozenset(
     {
@@ -39,6 +40,7 @@ PREFIXES: Final = frozenset(
         USER,
         POLICY,
         TOKEN,
+        SNIPPET,
     }
 )
 

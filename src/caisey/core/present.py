@@ -152,10 +152,27 @@ def present_session(
         "closed": None
         if session.closed is None
         else {"outcome": session.closed.outcome, "verified": session.closed.verified},
+        "handover": _handover(session, telling),
         "open_tool_calls": len(open_calls),
         "prompts_total": len(prompts),
         "prompts_before": prompts.index(shown[0]) if shown else 0,
         "prompts": [_short(session, p, view, now_ms, telling) for p in shown],
+    }
+
+
+def _handover(session: Session, telling: Telling) -> dict[str, Any] | None:
+    """The offer that nobody has taken yet; `to` null: for whoever takes it first."""
+    offered = session.handover
+    if offered is None:
+        return None
+    return {
+        "to": offered.to,
+        "to_name": None if offered.to is None else str(actor_words(e.Actor("user", offered.to), telling)),
+        "by": actor(offered.by),
+        "by_name": str(actor_words(offered.by, telling)),
+        "at": rfc3339(offered.at_ms),
+        "note": offered.note,
+        "summary": offered.summary,
     }
 
 

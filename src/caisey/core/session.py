@@ -40,6 +40,16 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     origin: e.Origin | None = None
 
 
+class Handover(msgspec.Struct, frozen=True):
+    """An offer that nobody has taken yet."""
+
+    by: e.Actor
+    at_ms: int
+    to: str | None
+    note: str
+    summary: str
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that was recorded of one session."""
 
@@ -51,6 +61,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     owner: str = ""
     created_at_ms: int = 0
     closed: e.SessionClosed | None = None
+    handover: Handover | None = None
     prompts: dict[str, Prompt] = {}
     calls: dict[str, ToolCall] = {}
     live: frozenset[str] = frozenset()  # calls that still have something to happen
@@ -142,17 +153,32 @@ def _created(session: Session, record: e.Recorded, event: e.SessionCreated) -> S
 
 
 def _updated(session: Session, record: e.Recorded, event: e.SessionUpdated) -> Session:
+    """A new owner is asked from now on, also about what waits already."""
+    taken = (
+        {} if event.owner is None else {c.id: replace(c, owner=event.owner) for c in session.calls.values() if c.owner}
+    )
     return replace(
         session,
+        calls=session.calls | taken,
         title=session.title if event.title is None else event.title,
         ticket=session.ticket if event.ticket is None else event.ticket,
         owner=session.owner if event.owner is None else event.owner,
+        handover=session.handover if event.owner is None else None,
         sequence=max(session.sequence, record.sequence),
     )
 
 
 def _closed(session: Session, record: e.Recorded, event: e.SessionClosed) -> Session:
-    return replace(session, closed=event, sequence=max(session.sequence, record.sequence))
+    return replace(session, closed=event, handover=None, sequence=max(session.sequence, record.sequence))
+
+
+def _offered(session: Session, record: e.Recorded, event: e.HandoverOffered) -> Session:
+    handover = Handover(record.actor, record.at_ms, event.to, event.note, event.summary)
+    return replace(session, handover=handover, sequence=max(session.sequence, record.sequence))
+
+
+def _offer_ended(session: Session, record: e.Recorded, event: e.HandoverEnded) -> Session:
+    return replace(session, handover=None, sequence=max(session.sequence, record.sequence))
 
 
 def _accepted(session: Session, record: e.Recorded, event: e.PromptAccepted) -> Session:
@@ -199,6 +225,8 @@ _OWN: dict[type[e.Event], Callable[[Session, e.Recorded, Any], Session]] = {
     e.SessionCreated: _created,
     e.SessionUpdated: _updated,
     e.SessionClosed: _closed,
+    e.HandoverOffered: _offered,
+    e.HandoverEnded: _offer_ended,
     e.PromptAccepted: _accepted,
     e.PromptWaiting: _prompt_moved,
     e.PromptResumed: _prompt_moved,

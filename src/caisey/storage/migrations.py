@@ -23,6 +23,7 @@ SCRIPTS: Final = (
     "runtimes.sql",
     "snoozes.sql",
     "looks.sql",
+    "snippets.sql",
 )
 
 

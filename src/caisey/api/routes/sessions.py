@@ -123,7 +123,7 @@ async def create(call: Call, claim: Claim) -> Answer:
         writes=claim.remember(201, resource=session_id),
         session_id=session_id,
     )
-    return call.services.kept(claim, Answer(_present(call, session), 201))
+    return call.services.kept(claim, Answer(shown(call, session), 201))
 
 
 async def show(call: Call) -> Answer:
@@ -131,7 +131,7 @@ async def show(call: Call) -> Answer:
     session = await scope.session(call, call.path["session_id"])
     if query.before is not None and query.before not in session.prompts:
         raise Fault("resource.not_found")
-    return Answer(_present(call, session, query))
+    return Answer(shown(call, session, query))
 
 
 async def change(call: Call, claim: Claim) -> Answer:
@@ -145,7 +145,7 @@ async def change(call: Call, claim: Claim) -> Answer:
         reason=body.reason,
     )
     handled = await call.services.sessions.handle(session.id, command, claim.remember(200, resource=session.id))
-    return call.services.kept(claim, Answer(_present(call, handled.session)))
+    return call.services.kept(claim, Answer(shown(call, handled.session)))
 
 
 async def close(call: Call, claim: Claim) -> Answer:
@@ -159,12 +159,12 @@ async def close(call: Call, claim: Claim) -> Answer:
         keep=body.keep,
     )
     handled = await call.services.sessions.handle(session.id, command, claim.remember(200, resource=session.id))
-    return call.services.kept(claim, Answer(_present(call, handled.session)))
+    return call.services.kept(claim, Answer(shown(call, handled.session)))
 
 
 async def again(call: Call, session_id: str) -> dict[str, Any]:
     """What a repeated request is told where the first answer was lost."""
-    return _present(call, await scope.session(call, session_id))
+    return shown(call, await scope.session(call, session_id))
 
 
 def _verified(said: str | bool | None) -> str | None:
@@ -173,7 +173,8 @@ def _verified(said: str | bool | None) -> str | None:
     return said
 
 
-def _present(call: Call, session: Session, query: SessionQuery = ALL) -> dict[str, Any]:
+def shown(call: Call, session: Session, query: SessionQuery = ALL) -> dict[str, Any]:
+    """The session as the API shows it."""
     view = call.services.live.view_of(session.endpoint_id)
     now, telling = call.services.clock.now_ms(), telling_for(call)
     return present_session(session, view, now, telling, before=query.before, open_only=query.only == "open")

@@ -50,13 +50,14 @@ class ClientGroup(Record, frozen=True, kw_only=True):
     created_at_ms: int
 
 
-class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """What a computer said of itself when it was enrolled."""
+class Machine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a computer said of itself when it was enrolled. `practice`: it executes nothing, its answers are made up."""
 
     hostname: str
     os: str
     os_version: str
     arch: str
+    practice: bool = False
 
 
 class Endpoint(Record, frozen=True, kw_only=True):
@@ -191,6 +192,23 @@ class Fact(Record, frozen=True, kw_only=True):
     at_ms: int
 
 
+class Snippet(Record, frozen=True, kw_only=True):
+    """A command that people keep for the composer. Changing one is removing it and keeping another."""
+
+    TABLE = "snippets"
+    KEY = ("snippet_id",)
+
+    snippet_id: str
+    organization_id: str
+    name: str
+    tool: str
+    command: str
+    effect: str | None = None
+    created_by: str
+    created_at_ms: int
+    removed_at_ms: int | None = None
+
+
 KINDS: Final[tuple[type[Record], ...]] = (
     Organization,
     ClientGroup,
@@ -202,6 +220,7 @@ KINDS: Final[tuple[type[Record], ...]] = (
     Enrollment,
     PolicyLevel,
     Fact,
+    Snippet,
 )
 
 _PLAIN: Final = (str, int, bytes, bool, type(None))

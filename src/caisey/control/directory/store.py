@@ -26,6 +26,7 @@ from caisey.control.directory.records import (
     PolicyLevel,
     Record,
     Runtime,
+    Snippet,
 )
 from caisey.core import ids
 from caisey.core.errors import Fault
@@ -108,6 +109,7 @@ class Directory:
         self.enrollments: dict[tuple[str, bytes], Enrollment] = {}
         self.policies: dict[tuple[str, str, str], PolicyFields] = {}
         self.facts: dict[str, dict[str, Fact]] = {}  # by endpoint
+        self.snippets: dict[str, Snippet] = {}
 
     # -- changing ---------------------------------------------------------------------------------------------------
 
@@ -218,6 +220,8 @@ class Directory:
                 self._effective.clear()
             case Fact():
                 self.facts.setdefault(record.endpoint_id, {})[record.name] = record
+            case Snippet():
+                self.snippets[record.snippet_id] = record
             case _:
                 raise TypeError(f"no place for {type(record).__name__}")
 

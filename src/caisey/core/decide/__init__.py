@@ -11,7 +11,7 @@ from typing import Any
 
 from caisey.core import commands as c
 from caisey.core import events as e
-from caisey.core.decide import actions, connections, deadlines, receipts, sending, settle
+from caisey.core.decide import actions, connections, deadlines, handover, receipts, sending, settle
 from caisey.core.decide.draft import Draft
 from caisey.core.errors import Fault
 from caisey.core.session import Session
@@ -114,6 +114,8 @@ _ROUTES: dict[type[c.Command], Route] = {
     c.CreateSession: _create,
     c.UpdateSession: _update,
     c.CloseSession: _close,
+    c.OfferHandover: handover.offer,
+    c.EndHandover: handover.end,
     c.AcceptPrompt: _accept,
     c.Act: actions.act,
     c.ReceiveReceipt: receipts.receipt,
