@@ -56,6 +56,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "serve": Entry("serve", "Run the control plane in the foreground."),
         "runtime": Entry("runtime", "The runtime of this machine: enroll, run, status, install."),
         "doctor": Entry("doctor", "Check this machine and the way to the control plane."),
+        "practice": Entry("practice", "Run a practice computer, which executes nothing and stalls as it is asked to."),
         "demo": Entry("demo", "Show a stalled prompt, its verdict and its recovery."),
         "completion": Entry("completion", "Print the completion script for a shell."),
     },

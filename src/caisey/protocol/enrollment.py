@@ -57,8 +57,8 @@ def token_digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-class EnrollingEndpoint(Struct, frozen=True, kw_only=True):
-    """The computer that asks."""
+class EnrollingEndpoint(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The computer that asks. `practice` is an addition to version 1: it executes nothing and makes its answers up."""
 
     hostname: Name
     os: Name
@@ -66,6 +66,7 @@ class EnrollingEndpoint(Struct, frozen=True, kw_only=True):
     arch: Name
     machine_fingerprint: Id
     boot_id: Id
+    practice: bool = False
 
 
 class EnrollmentRequest(Struct, frozen=True, kw_only=True):

@@ -201,6 +201,11 @@ class RuntimeHandshake(_Steps):
         self._challenge: Challenge | None = None
 
     @property
+    def nonce(self) -> bytes:
+        """Its own nonce, which the welcome has to echo."""
+        return self._nonce
+
+    @property
     def complete(self) -> bool:
         """Whether the welcome was checked: only then may work frames be sent."""
         return self._state is _State.WELCOMED

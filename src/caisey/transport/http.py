@@ -57,3 +57,8 @@ class HttpConnection:
         if line is not None:
             with contextlib.suppress(OSError):
                 line.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """End it, by the thread that used it."""
+        self._aborted = True
+        self._connection.close()

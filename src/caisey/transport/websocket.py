@@ -44,6 +44,10 @@ class WebSocketBridge:
     async def close(self, code: int = 1000, reason: str = "") -> None:
         await self._connection.close(code, reason)
 
+    def abort(self) -> None:
+        """Hang up without a goodbye, as a process that dies does."""
+        self._connection.transport.abort()
+
 
 class WebSocketConnector:
     """Opens WebSockets to one control plane."""

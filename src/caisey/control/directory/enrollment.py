@@ -6,6 +6,8 @@ let a computer join another one on its fingerprint alone: fingerprints are copie
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 from msgspec.structs import replace
 
@@ -17,6 +19,9 @@ from caisey.core import ids
 from caisey.core.errors import Fault
 from caisey.core.events import Actor
 from caisey.protocol.enrollment import EnrollmentAnswer, EnrollmentRequest, parse_token, token_digest
+
+PRACTICE_TAG: Final = "practice"
+"""So that a list can be searched for practice computers; the fact `practice` stays where somebody removes the tag."""
 
 
 async def enroll(directory: Directory, request: EnrollmentRequest, control_plane_key: bytes) -> bytes:
@@ -110,8 +115,10 @@ def _new_endpoint(draft: Draft, token: EnrollmentToken, request: EnrollmentReque
         organization_id=token.organization_id,
         client_group_id=token.client_group_id,
         name=seen.hostname,
-        tags=(),
-        machine=Machine(hostname=seen.hostname, os=seen.os, os_version=seen.os_version, arch=seen.arch),
+        tags=(PRACTICE_TAG,) if seen.practice else (),
+        machine=Machine(
+            hostname=seen.hostname, os=seen.os, os_version=seen.os_version, arch=seen.arch, practice=seen.practice
+        ),
         machine_fingerprint=seen.machine_fingerprint,
         like_endpoint_id=alike[0].endpoint_id if alike else None,
         created_at_ms=draft.at_ms,

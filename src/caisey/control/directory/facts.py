@@ -38,7 +38,13 @@ ADDRESSES_KEPT: Final = 64
 def known(directory: Directory, endpoint: Endpoint) -> dict[str, Fact]:
     """All facts of an endpoint; what it said when it was enrolled stands in until something newer is known."""
     machine = endpoint.machine
-    first = {"hostname": machine.hostname, "os": machine.os, "os_version": machine.os_version, "arch": machine.arch}
+    first: dict[str, Any] = {
+        "hostname": machine.hostname,
+        "os": machine.os,
+        "os_version": machine.os_version,
+        "arch": machine.arch,
+        **({"practice": True} if machine.practice else {}),
+    }
     at_ms = endpoint.created_at_ms
     enrolled = {
         name: Fact(endpoint_id=endpoint.endpoint_id, name=name, value=value, source="enrollment", at_ms=at_ms)
