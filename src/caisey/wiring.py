@@ -31,6 +31,7 @@ from caisey.control.access import Access, Role
 from caisey.control.clock import SystemClock
 from caisey.control.directory import endpoints, organizations
 from caisey.control.directory.answered import AnsweredWrites
+from caisey.control.directory.searching import SearchTexts
 from caisey.control.directory.store import Directory
 from caisey.control.facts_keeper import FactsKeeper
 from caisey.control.hub import Hub
@@ -138,6 +139,8 @@ class ControlPlane:
             metrics=Metrics(),
             control_plane_key=keyring.current_public,
             sign=signing_key.sign,
+            public_keys=keyring.public_keys,
+            texts=SearchTexts(directory),
             public_url=self._settings.public_url,
         )
         services.metrics.also(lambda: _figures(log, hub))

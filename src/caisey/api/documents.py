@@ -180,6 +180,89 @@ class EndpointShown(Document, frozen=True, kw_only=True):
     created_at: str
 
 
+class EndpointsPage(Document, frozen=True, kw_only=True):
+    """A page of computers; `total` counts all that fit."""
+
+    items: list[EndpointShown]
+    next: str | None
+    total: int
+
+
+class TagCount(Document, frozen=True, kw_only=True):
+    """One tag and how many computers carry it."""
+
+    tag: str
+    count: int
+
+
+class GroupCount(Document, frozen=True, kw_only=True):
+    """One client group and how many computers are in it."""
+
+    id: str
+    name: str
+    count: int
+
+
+class EndpointsSummary(Document, frozen=True, kw_only=True):
+    """How many computers there are, by health, tag and client group."""
+
+    total: int
+    by_health: dict[str, int]
+    tags: list[TagCount]
+    client_groups: list[GroupCount]
+
+
+class HealthPeriod(Document, frozen=True, kw_only=True):
+    """One stretch of one health; `until` is null for the one that lasts."""
+
+    health: str
+    since: str
+    until: str | None
+
+
+class HealthHistory(Document, frozen=True, kw_only=True):
+    """Oldest first. `truncated`: there were more changes than are shown; the newest are."""
+
+    since: str = field(name="from")
+    until: str = field(name="to")
+    periods: list[HealthPeriod]
+    truncated: bool
+
+
+class ChangeShown(Document, frozen=True, kw_only=True):
+    """A step that may change things and started, or may have, on the computer; `changes` is what its tool recorded."""
+
+    at: str
+    actor_id: str
+    who: str
+    session_id: str
+    title: str
+    prompt_id: str
+    tool_call_id: str
+    position: int
+    literal: str
+    label: str
+    tone: str
+    ran_label: str
+    changes: list[dict[str, Any]]
+
+
+class Look(Document, frozen=True, kw_only=True):
+    """The newest answer of a tool. `subject` is what was asked about, where one tool answers about many things; `result`
+    is null in the list of all."""
+
+    tool: str
+    subject: str
+    at: str
+    age_s: float
+    session_id: str
+    prompt_id: str
+    tool_call_id: str
+    attempt: int
+    literal: str
+    result: Any
+
+
 class EffectiveField(Document, frozen=True, kw_only=True):
     """The value of one policy field and the level that it comes from: default, organization, client_group, tag:NAME,
     endpoint."""
@@ -339,6 +422,38 @@ class AuditKey(Document, frozen=True, kw_only=True):
     public_key: str
 
 
+class AuditSearch(Document, frozen=True, kw_only=True):
+    """Events, newest first. Between `searched_from` and `searched_to` the log was looked through; `next` goes on."""
+
+    items: list[dict[str, Any]]
+    next: str | None
+    searched_from: int
+    searched_to: int
+
+
+class BreakShown(Document, frozen=True, kw_only=True):
+    """The first place of the chain that does not hold."""
+
+    what: str
+    sequence: int
+    detail: str
+
+
+class AuditVerified(Document, frozen=True, kw_only=True):
+    """How far the chain was checked, and up to which signed head it holds. `next`: there is more to check."""
+
+    events: int
+    verified_to: int
+    target: int
+    head_sequence: int | None
+    head_at: str | None
+    head_digest: str | None
+    holds: bool
+    broken: BreakShown | None
+    at: str
+    next: str | None
+
+
 class ToolShown(Document, frozen=True, kw_only=True):
     """One tool. `effect` is that of a call for which nobody says more; with `effect_by_call` a person may state any.
     `verify` is the read-only check; its arguments are taken from the call's, or null where a person writes them."""
@@ -383,6 +498,9 @@ class ShapeLine(Document, frozen=True, kw_only=True):
     shapes: list[ShapeSeen]
     first_at: str
     last_at: str
+    name: str | None
+    likelier_endpoint_id: str | None
+    likelier_endpoint: str | None
 
 
 class RecoveryLine(Document, frozen=True, kw_only=True):
@@ -396,6 +514,7 @@ class RecoveryLine(Document, frozen=True, kw_only=True):
     recovered_without_a_person: int
     recovered_by_a_person: int
     not_recovered: int
+    name: str | None
 
 
 class Seconds(Document, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from caisey.api.call import Answer
+from caisey.core.states import Health
 from caisey.core.view import EndpointView
 from caisey.storage.contract import Overloaded
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from caisey.control.access import Access
     from caisey.control.clock import Times
     from caisey.control.directory.answered import AnsweredWrites, Claim
+    from caisey.control.directory.searching import SearchTexts
     from caisey.control.directory.store import Directory
     from caisey.control.ledger import Ledger
     from caisey.control.nudges import Nudges
@@ -32,6 +34,9 @@ class Live(Protocol):
 
     def view_of(self, endpoint_id: str) -> EndpointView:
         """The endpoint as it is at this moment."""
+
+    def health_of(self, endpoint_id: str) -> Health:
+        """Its health alone: quick enough to be asked of every endpoint."""
 
     def journal_reviewed(self, endpoint_id: str) -> None:
         """A person has looked at the journals that went back in time: they are trusted again."""
@@ -62,6 +67,8 @@ class Services:
     metrics: Metrics
     control_plane_key: bytes
     sign: Callable[[bytes], bytes]
+    public_keys: tuple[bytes, ...]
+    texts: SearchTexts
     public_url: str | None = None
 
     def query(self, sql: str, values: tuple[Any, ...]) -> Sequence[tuple[Any, ...]]:

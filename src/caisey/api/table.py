@@ -11,7 +11,9 @@ from caisey.api.call import Route
 from caisey.api.routes import (
     actions,
     attention,
+    audit,
     client_groups,
+    endpoint_history,
     endpoints,
     enrollment_tokens,
     events,
@@ -28,6 +30,7 @@ from caisey.api.routes import (
 ROUTES: Final[tuple[Route, ...]] = (
     *enrollment_tokens.ROUTES,
     *tokens.ROUTES,
+    *endpoint_history.ROUTES,
     *endpoints.ROUTES,
     *client_groups.ROUTES,
     *sessions.ROUTES,
@@ -40,4 +43,5 @@ ROUTES: Final[tuple[Route, ...]] = (
     *snippets.ROUTES,
     *attention.ROUTES,
     *reports.ROUTES,
+    *audit.ROUTES,
 )

@@ -21,6 +21,7 @@ from caisey.control.traffic import Parts, Traffic, assemble
 from caisey.control.views import Views
 from caisey.core import commands as c
 from caisey.core.effects import Effect
+from caisey.core.states import Health
 from caisey.core.view import Change, EndpointView
 from caisey.protocol import limits
 from caisey.protocol.handshake import RejectCode
@@ -76,6 +77,10 @@ class Hub:
     def view_of(self, endpoint_id: str) -> EndpointView:
         """The endpoint as it is at this moment."""
         return self._views.view_of(endpoint_id)
+
+    def health_of(self, endpoint_id: str) -> Health:
+        """Its health alone: the endpoint does not come to life for it."""
+        return self._views.health_of(endpoint_id)
 
     def run_effects(self, effects: Sequence[Effect]) -> None:
         """Send what has to be sent. Called after COMMIT only."""

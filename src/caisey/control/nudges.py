@@ -55,6 +55,7 @@ class NudgingLog:
         self.read_session = log.read_session
         self.read_organization = log.read_organization
         self.read_positions = log.read_positions
+        self.search_organization = log.search_organization
         self.sign_heads = log.sign_heads
         self.health = log.health
         self.close = log.close

@@ -55,6 +55,7 @@ class Cause(NamedTuple):
 
     side: str
     why: str
+    endpoint_id: str | None = None
 
 
 class ShapeGroup(msgspec.Struct, frozen=True):
@@ -98,7 +99,8 @@ def _cause(rows: list[ShapeRow], spread: dict[str, set[str]], by_endpoint: dict[
         there = by_endpoint[endpoint_id]
         shapes, tools = len({row.fingerprint for row in there}), len({row.tool_words for row in there})
         if shapes >= SEVERAL or tools >= SEVERAL:
-            return Cause("endpoint", f"{shapes} shapes and {tools} tools on one endpoint point at {endpoint_id}.")
+            why = f"{shapes} shapes and {tools} tools on one endpoint point at {endpoint_id}."
+            return Cause("endpoint", why, endpoint_id)
     return Cause("unclear", f"Seen on {endpoints} of the {SAME_ON_ENDPOINTS} endpoints that would point at the tool.")
 
 

@@ -64,6 +64,25 @@ class Stored(Entry, frozen=True, kw_only=True):
         return public
 
 
+class EventsWanted(NamedTuple):
+    """Which events are looked for; what is None is not asked. `type` may end with a dot: all types that begin so."""
+
+    type: str | None = None
+    actor: str | None = None  # an id or a kind
+    session_id: str | None = None
+    endpoint_id: str | None = None
+    text: str | None = None  # in reason or payload, in any case
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+
+class EventsFound(NamedTuple):
+    """Newest first. Nothing below `searched_to` was looked at."""
+
+    events: list[Stored]
+    searched_to: int
+
+
 class Appended(NamedTuple):
     """What `append` answers at once. `committed` resolves after the COMMIT, or raises `AppendFailed`."""
 
@@ -150,6 +169,11 @@ class Log(Protocol):
 
     async def read_organization(self, organization_id: str, after: int = 0, limit: int = 1_000) -> list[Stored]:
         """Events of an organization with a sequence above `after`, in order, at most `limit`."""
+
+    async def search_organization(
+        self, organization_id: str, wanted: EventsWanted, before: int, limit: int
+    ) -> EventsFound:
+        """Events of an organization below the sequence `before`, newest first, in a bounded piece of the log."""
 
     async def read_positions(self, after: int = 0, limit: int = 1_000) -> list[Stored]:
         """Events of every organization with a position above `after`, in order: to build read models anew."""

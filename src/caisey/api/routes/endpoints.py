@@ -6,7 +6,6 @@ the sessions'.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -14,9 +13,9 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from caisey.api import scope
 from caisey.api.call import Answer, Call, Route
-from caisey.api.documents import EndpointShown, FactShown, RemovingShown, RuntimeShown, SendableShown
+from caisey.api.documents import EndpointShown, EndpointsPage, FactShown, RemovingShown, RuntimeShown, SendableShown
 from caisey.api.fields import GivenReason, Id, Name, Tag
-from caisey.api.pages import Page, PageQuery, decode_cursor, page_of
+from caisey.api.pages import PageQuery, decode_cursor, page_of
 from caisey.api.times import at
 from caisey.control import attention
 from caisey.control.access import Role
@@ -39,11 +38,11 @@ _OPEN_SESSIONS: Final = """
     SELECT endpoint_id, count(*) FROM sessions
     WHERE state = 'open' AND endpoint_id IN (SELECT value FROM json_each(?)) GROUP BY endpoint_id
 """
-_TEXT_FACTS: Final = ("signed_in_users", "addresses", "serial", "hostname")
 
 
 class EndpointsQuery(PageQuery, frozen=True, kw_only=True):
-    """`q` looks in name, signed-in user, address, serial, client group, tag and ticket."""
+    """`q` looks in name, signed-in user, address, serial, client group, tag and ticket; of several words each has to be
+    there."""
 
     q: Annotated[str, Meta(max_length=200)] | None = None
     client_group: Id | None = None
@@ -86,18 +85,17 @@ class RevokeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 async def list_endpoints(call: Call) -> Answer:
     query: EndpointsQuery = call.query
     wanted = await _matching(call, query)
+    if query.health is not None:
+        health_of_one = call.services.live.health_of
+        wanted = [endpoint for endpoint in wanted if health_of_one(endpoint.endpoint_id).value == query.health]
     ordered = sorted(wanted, key=_order)
     after = decode_cursor(query.cursor, tuple[str, str])
     if after is not None:
         ordered = [endpoint for endpoint in ordered if _order(endpoint) > after]
-    found: list[Endpoint] = []
-    for endpoint in ordered:  # health is asked for one by one, and for no more than the page needs
-        if query.health is None or call.services.live.view_of(endpoint.endpoint_id).health.value == query.health:
-            found.append(endpoint)
-            if len(found) > query.limit:
-                break
+    found = ordered[: query.limit + 1]
     counts = _counts(call, found)
-    return Answer(page_of(found, query.limit, _order, lambda endpoint: _shown(call, endpoint, counts)))
+    page = page_of(found, query.limit, _order, lambda endpoint: _shown(call, endpoint, counts))
+    return Answer(EndpointsPage(items=list(page.items), next=page.next, total=len(wanted)))
 
 
 async def show_endpoint(call: Call) -> Answer:
@@ -112,24 +110,9 @@ async def _matching(call: Call, query: EndpointsQuery) -> list[Endpoint]:
         found = [endpoint for endpoint in found if query.tag in endpoint.tags]
     if query.q is None:
         return found
-    words = query.q.casefold()
     ticketed = await _with_ticket(call, query.q)
-    return [e for e in found if e.endpoint_id in ticketed or any(words in text.casefold() for text in _texts(call, e))]
-
-
-def _texts(call: Call, endpoint: Endpoint) -> Iterable[str]:
-    yield endpoint.name
-    yield from endpoint.tags
-    group = call.services.directory.client_groups.get(endpoint.client_group_id or "")
-    if group is not None:
-        yield group.name
-    known = facts.known(call.services.directory, endpoint)
-    for name in _TEXT_FACTS:
-        value = known[name].value if name in known else None
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, list):
-            yield from (str(item) for item in value)
+    fitting = {endpoint.endpoint_id for endpoint in call.services.texts.matching(found, query.q)} | ticketed
+    return [endpoint for endpoint in found if endpoint.endpoint_id in fitting]
 
 
 async def _with_ticket(call: Call, text: str) -> set[str]:
@@ -333,7 +316,7 @@ ROUTES: Final = (
         summary="Computers, by name",
         read=list_endpoints,
         query=EndpointsQuery,
-        answers=Page[EndpointShown],
+        answers=EndpointsPage,
     ),
     Route(
         method="GET",

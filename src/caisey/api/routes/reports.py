@@ -1,43 +1,34 @@
-"""`/reports` and `/audit`: what came back, what was done.
+"""`/reports`: which shapes came back, and how stalls were recovered.
 
-Owns which rows a reader gets. The counting is `control.reports`', the chain of the audit is the log's.
+Owns which rows a reader gets, and the names beside ids. The counting is `control.reports`'.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-from collections.abc import AsyncIterator
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 import msgspec
-from msgspec import Meta, field
+from msgspec import field
 
 from caisey.api import scope
-from caisey.api.call import Answer, Call, Route, Sending
+from caisey.api.call import Answer, Call, Route
 from caisey.api.documents import (
-    AuditKey,
-    EventShown,
     RecoveryLine,
     Report,
     Seconds,
     ShapeLine,
     ShapeSeen,
 )
-from caisey.api.pages import Page, PageQuery, decode_cursor, encode_cursor, page_of
-from caisey.api.problem import shape_fault
-from caisey.api.routes.events import READ_AT_ONCE, EventsQuery
-from caisey.api.sending import Lines
-from caisey.api.times import at, ms_of
+from caisey.api.pages import PageQuery, decode_cursor, encode_cursor
+from caisey.api.spans import Moment, Span, span_of
+from caisey.api.times import at
 from caisey.control import reports
 from caisey.control.access import Role
+from caisey.control.directory import endpoints
 from caisey.control.reports import SHOWN, ShapeGroup, ShapeRow, StallGroup, StallRow
-from caisey.control.signed_heads import newest_head
-from caisey.protocol.frames import ShapeFault
-from caisey.storage.contract import Stored
 
 DEFAULT_DAYS: Final = 30
-DAY_MS: Final = 86_400_000
 ROWS: Final = 50_000
 """A report counts at most this many rows, the newest."""
 
@@ -56,8 +47,6 @@ _STALLS: Final = """
         AND at_ms BETWEEN ?3 AND ?4
     ORDER BY at_ms DESC LIMIT ?5
 """
-
-Moment = Annotated[str, Meta(max_length=40)]
 
 
 class SpanQuery(PageQuery, frozen=True, kw_only=True):
@@ -82,29 +71,8 @@ class RecoveryQuery(SpanQuery, frozen=True, kw_only=True):
 # -- reports -------------------------------------------------------------------------------------------------------
 
 
-class Span(NamedTuple):
-    """Milliseconds since the epoch; both ends belong to it."""
-
-    since_ms: int
-    until_ms: int
-
-
 def _span(call: Call) -> Span:
-    query: SpanQuery = call.query
-    now = call.services.clock.now_ms()
-    since, until = _moment("from", query.since), _moment("to", query.until)
-    until = now if until is None else until
-    return Span(until - DEFAULT_DAYS * DAY_MS if since is None else since, until)
-
-
-def _moment(name: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    found = ms_of(text)
-    if found is None:
-        fault = ShapeFault(pointer=f"/{name}", expected="an RFC 3339 time or a date", found="another string")
-        raise shape_fault("request.invalid_query", [fault])
-    return found
+    return span_of(call, call.query.since, call.query.until, DEFAULT_DAYS)
 
 
 async def shapes(call: Call) -> Answer:
@@ -113,10 +81,10 @@ async def shapes(call: Call) -> Answer:
     found = await call.services.log.query(_SHAPES, (*scope.in_sight(call.principal), *span, ROWS))
     groups = await asyncio.to_thread(reports.shape_groups, [ShapeRow(*row) for row in found], query.group_by)
     lines, following = _page(groups, query)
-    return Answer(_report([_shape_line(group) for group in lines], following, span, query.group_by))
+    return Answer(_report([_shape_line(call, group) for group in lines], following, span, query.group_by))
 
 
-def _shape_line(group: ShapeGroup) -> ShapeLine:
+def _shape_line(call: Call, group: ShapeGroup) -> ShapeLine:
     rows = group.rows
     return ShapeLine(
         group=group.group,
@@ -132,7 +100,23 @@ def _shape_line(group: ShapeGroup) -> ShapeLine:
         shapes=_shapes_seen(rows),
         first_at=at(min(row.first_at_ms for row in rows)),
         last_at=at(max(row.last_at_ms for row in rows)),
+        name=_name(call, group.group),
+        likelier_endpoint_id=group.cause.endpoint_id,
+        likelier_endpoint=_endpoint_name(call, group.cause.endpoint_id),
     )
+
+
+def _name(call: Call, group: dict[str, Any]) -> str | None:
+    """What people call the computer or the client group that a line is about."""
+    if group.get("client_group_id") is not None:
+        found = call.services.directory.client_groups.get(group["client_group_id"])
+        return None if found is None else found.name
+    return _endpoint_name(call, group.get("endpoint_id"))
+
+
+def _endpoint_name(call: Call, endpoint_id: str | None) -> str | None:
+    found = call.services.directory.endpoints.get(endpoint_id or "")
+    return None if found is None or not endpoints.sees(call.principal, found) else found.name
 
 
 def _listed(texts: Any) -> list[str]:
@@ -165,10 +149,10 @@ async def recovery(call: Call) -> Answer:
     found = await call.services.log.query(_STALLS, (*scope.in_sight(call.principal), *span, ROWS))
     groups = await asyncio.to_thread(reports.stall_groups, [StallRow(*row) for row in found], query.group_by)
     lines, following = _page(groups, query)
-    return Answer(_report([_recovery_line(group) for group in lines], following, span, query.group_by))
+    return Answer(_report([_recovery_line(call, group) for group in lines], following, span, query.group_by))
 
 
-def _recovery_line(group: StallGroup) -> RecoveryLine:
+def _recovery_line(call: Call, group: StallGroup) -> RecoveryLine:
     named = dict(group.group)
     if "day_ms" in named:
         named = {"day": at(named["day_ms"])[:10]}
@@ -181,6 +165,7 @@ def _recovery_line(group: StallGroup) -> RecoveryLine:
         recovered_without_a_person=group.automatic,
         recovered_by_a_person=group.person,
         not_recovered=group.not_recovered,
+        name=_name(call, group.group),
     )
 
 
@@ -194,47 +179,6 @@ def _page(groups: list[Any], query: PageQuery) -> tuple[list[Any], str | None]:
 
 def _report(items: list[Any], following: str | None, span: Span, group_by: str) -> Report[Any]:
     return Report(items=items, next=following, since=at(span.since_ms), until=at(span.until_ms), group_by=group_by)
-
-
-# -- audit ---------------------------------------------------------------------------------------------------------
-
-
-async def audit(call: Call) -> Answer:
-    query: EventsQuery = call.query
-    last = decode_cursor(query.cursor, tuple[int])
-    after = query.after if last is None else max(query.after, last[0])
-    events = await call.services.log.read_organization(call.principal.organization_id, after, query.limit + 1)
-    return Answer(page_of(events, query.limit, lambda event: (event.sequence,), Stored.to_public))
-
-
-async def audit_key(call: Call) -> Answer:
-    """What to check the signature of a head with, offline."""
-    public_key = base64.b64encode(call.services.control_plane_key).decode()
-    return Answer(AuditKey(algorithm="Ed25519", public_key=public_key))
-
-
-async def export(call: Call) -> Sending:
-    """Every event up to a head that is signed now, and that head as the last line."""
-    services = call.services
-    organization_id = call.principal.organization_id
-    newest = services.query("SELECT max(sequence) FROM events WHERE organization_id = ?", (organization_id,))
-    last = int(newest[0][0] or 0)
-    head = await newest_head(services.log, services.sign, organization_id, last, services.clock.now_ms())
-    return Lines(_lines(call, organization_id, head), f"audit-{organization_id}.jsonl")
-
-
-async def _lines(call: Call, organization_id: str, head: dict[str, Any] | None) -> AsyncIterator[dict[str, Any]]:
-    after = 0
-    end = 0 if head is None else int(head["sequence"])
-    while after < end:
-        events = await call.services.log.read_organization(organization_id, after, min(READ_AT_ONCE, end - after))
-        if not events:
-            return
-        for event in events:
-            yield event.to_public()
-        after = events[-1].sequence
-    if head is not None:
-        yield head
 
 
 ROUTES: Final = (
@@ -255,32 +199,5 @@ ROUTES: Final = (
         read=recovery,
         query=RecoveryQuery,
         answers=Report[RecoveryLine],
-    ),
-    Route(
-        method="GET",
-        path="/audit",
-        role=Role.ADMIN,
-        summary="Every event of the organization, oldest first",
-        read=audit,
-        query=EventsQuery,
-        whole_organization=True,
-        answers=Page[EventShown],
-    ),
-    Route(
-        method="GET",
-        path="/audit/key",
-        role=Role.VIEWER,
-        summary="The public key that signs heads",
-        read=audit_key,
-        answers=AuditKey,
-    ),
-    Route(
-        method="GET",
-        path="/audit/export",
-        role=Role.ADMIN,
-        summary="The whole chain as JSON lines, ended by a signed head",
-        read=export,
-        whole_organization=True,
-        media_types=("application/jsonl",),
     ),
 )

@@ -20,6 +20,8 @@ from caisey.storage.contract import (
     AppendFailed,
     Closed,
     Entry,
+    EventsFound,
+    EventsWanted,
     Health,
     Overloaded,
     Stored,
@@ -156,6 +158,12 @@ class SqliteLog:
     async def read_organization(self, organization_id: str, after: int = 0, limit: int = 1_000) -> list[Stored]:
         """See `contract.Log.read_organization`."""
         return await self._readers.by_organization(organization_id, after, limit)
+
+    async def search_organization(
+        self, organization_id: str, wanted: EventsWanted, before: int, limit: int
+    ) -> EventsFound:
+        """See `contract.Log.search_organization`."""
+        return await self._readers.search(organization_id, wanted, before, limit)
 
     async def read_positions(self, after: int = 0, limit: int = 1_000) -> list[Stored]:
         """See `contract.Log.read_positions`."""

@@ -14,7 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from caisey.storage.contract import Closed, Stored
+import msgspec
+
+from caisey.storage.contract import Closed, EventsFound, EventsWanted, Stored
 from caisey.storage.sqlite.connections import open_reader
 from caisey.storage.sqlite.rows import COLUMNS, stored
 
@@ -29,6 +31,22 @@ _BY_ORGANIZATION: Final = (
     f"SELECT {COLUMNS} FROM events WHERE organization_id = ? AND sequence > ? ORDER BY sequence LIMIT ?"  # noqa: S608
 )
 _BY_POSITION: Final = f"SELECT {COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?"  # noqa: S608
+
+
+_SEARCH: Final = f"""
+    SELECT {COLUMNS} FROM events
+    WHERE organization_id = ?1 AND sequence < ?2 AND sequence >= ?3
+        AND (?4 IS NULL OR type = ?4 OR (substr(?4, -1) = '.' AND substr(type, 1, length(?4)) = ?4))
+        AND (?5 IS NULL OR actor_id = ?5 OR actor_kind = ?5)
+        AND (?6 IS NULL OR session_id = ?6)
+        AND (?7 IS NULL OR json_extract(payload, '$.endpoint_id') = ?7
+            OR session_id IN (SELECT s.session_id FROM sessions s WHERE s.endpoint_id = ?7))
+        AND (?8 IS NULL OR instr(lower(payload), lower(?8)) > 0 OR instr(lower(coalesce(reason, '')), lower(?9)) > 0)
+        AND (?10 IS NULL OR at_ms >= ?10) AND (?11 IS NULL OR at_ms <= ?11)
+    ORDER BY sequence DESC LIMIT ?12
+"""  # noqa: S608
+SEARCHED: Final = 100_000
+"""One search looks at so many events at most."""
 
 
 class Readers:
@@ -65,6 +83,18 @@ class Readers:
     async def by_position(self, after: int, limit: int) -> list[Stored]:
         """Events of all organizations."""
         return await self._events(_BY_POSITION, (after, min(limit, MAX_EVENTS)))
+
+    async def search(self, organization_id: str, wanted: EventsWanted, before: int, limit: int) -> EventsFound:
+        """Newest first; one more than `limit` is read, to know whether the piece was looked through."""
+        start = max(1, before - SEARCHED)
+        text = wanted.text
+        spelled = None if text is None else msgspec.json.encode(text).decode()[1:-1]
+        asked = (wanted.type, wanted.actor, wanted.session_id, wanted.endpoint_id, spelled, text)
+        values = (organization_id, before, start, *asked, wanted.since_ms, wanted.until_ms, limit + 1)
+        found = await self._events(_SEARCH, values)
+        if len(found) > limit:
+            return EventsFound(found[:limit], found[limit - 1].sequence)
+        return EventsFound(found, start)
 
     async def _events(self, sql: str, params: tuple[object, ...]) -> list[Stored]:
         return await self._in_pool(lambda connection: [stored(row) for row in connection.execute(sql, params)])
