@@ -25,6 +25,7 @@ from caisey.core.errors import Fault
 from caisey.core.events import Actor
 from caisey.core.policy import PolicyFields
 from caisey.protocol.enrollment import EnrollingEndpoint, EnrollmentRequest
+from caisey.storage.migrations import migrate
 from caisey.storage.sqlite.log import SqliteLog
 
 T = TypeVar("T")
@@ -133,9 +134,8 @@ runtimes = st.builds(
 @given(endpoints | runtimes)
 def test_a_record_comes_back_from_its_row(record: Record) -> None:
     columns = COLUMNS[type(record)]
-    script = Path(__file__).parents[2] / "src/caisey/storage/schema/directory.sql"
-    with sqlite3.connect(":memory:") as connection:
-        connection.executescript(script.read_text())
+    with sqlite3.connect(":memory:", isolation_level=None) as connection:
+        migrate(connection, ":memory:")
         connection.execute(columns.save, columns.row(record))
         connection.execute(columns.save, columns.row(record))  # saved again is saved once
         rows = connection.execute(columns.select).fetchall()
@@ -144,9 +144,8 @@ def test_a_record_comes_back_from_its_row(record: Record) -> None:
 
 
 def test_every_table_has_its_record_and_every_column_its_field() -> None:
-    script = Path(__file__).parents[2] / "src/caisey/storage/schema/directory.sql"
-    with sqlite3.connect(":memory:") as connection:
-        connection.executescript(script.read_text())
+    with sqlite3.connect(":memory:", isolation_level=None) as connection:
+        migrate(connection, ":memory:")
         for kind, columns in COLUMNS.items():
             found = [row[1] for row in connection.execute(f"PRAGMA table_info({kind.TABLE})")]
             assert tuple(found) == columns.names, kind

@@ -191,6 +191,7 @@ class Hello(Frame, frozen=True, kw_only=True, tag="hello"):
     tools: Annotated[tuple[ToolReference, ...], Meta(max_length=limits.TOOLS_PER_RUNTIME)]
     statements: Annotated[tuple[Statement, ...], Meta(max_length=limits.STATEMENTS_PER_HELLO)]
     more: bool
+    runs_as: Annotated[str, Meta(max_length=limits.NAME_LENGTH)] | None = None  # the account that commands run under
     signature: Signature = ""
 
 

@@ -72,6 +72,7 @@ class Incarnation:
     machine_fingerprint: str
     runtime_version: str
     private_key: Ed25519PrivateKey
+    runs_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +212,7 @@ class Agent:
             tools=self._parts.toolbox.offers(),
             statements=tuple(statements[:fitting]),
             more=len(statements) > fitting,
+            runs_as=incarnation.runs_as,
         )
         signed = handshake.hello(hello, incarnation.private_key)
         try:

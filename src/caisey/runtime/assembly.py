@@ -24,7 +24,7 @@ from caisey.runtime.attempts import Attempts
 from caisey.runtime.census import AlreadyRunningError, LocalCensus, hold_lock
 from caisey.runtime.clock import Clock, SystemChance, SystemClock
 from caisey.runtime.executor import Executor, kept_bytes
-from caisey.runtime.facts import machine_fingerprint
+from caisey.runtime.facts import account, machine_fingerprint
 from caisey.runtime.journal import Journal
 from caisey.runtime.journal_folder import JournalFolder
 from caisey.runtime.launcher import ShimLauncher
@@ -133,6 +133,7 @@ async def assembled(state: StateDirectory, journal_dir: Path | None, bridge: Bri
         incarnation = Incarnation(
             me=me, start_number=start_number, boot_id=platform.boot_id(),
             machine_fingerprint=machine_fingerprint(platform), runtime_version=__version__, private_key=private_key,
+            runs_as=account(),
         )  # fmt: skip
         yield Agent(
             Parts(

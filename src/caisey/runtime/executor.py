@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import hashlib
 from collections import OrderedDict
 from collections.abc import Coroutine, Mapping
@@ -22,6 +21,7 @@ from caisey.protocol.frames import Dispatch, InputAccepted, Owner, ToolReference
 from caisey.runtime.attempts import Attempts, Entry
 from caisey.runtime.clock import Clock
 from caisey.runtime.database import JournalUnwritableError
+from caisey.runtime.facts import account
 from caisey.runtime.journal import Outcome, Refusal, Surroundings
 from caisey.runtime.judge import Asked, State, Take, TakeUpAgain
 from caisey.runtime.processes import (
@@ -241,7 +241,7 @@ class Executor:
             self._budget.release(name)
             await self._refuse(key, TOO_OLD)
             return False
-        around = Surroundings(_user(), planned.cwd, planned.interpreter)
+        around = Surroundings(account(), planned.cwd, planned.interpreter)
         try:
             claimed = await self._writer.submit(lambda journal: journal.claim(key, prepared.shelter, around))
         except BaseException:
@@ -353,10 +353,3 @@ class Executor:
 def kept_bytes(record: AttemptRecord) -> int:
     """How much of an ended execution lies in the spool."""
     return sum(layout.head + layout.tail for layout in layouts_of(record.layout).values())
-
-
-def _user() -> str | None:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return None

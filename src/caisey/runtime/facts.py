@@ -6,6 +6,7 @@ it. Reads, never writes.
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import platform as python_platform
 import socket
@@ -33,3 +34,11 @@ def endpoint(platform: Platform) -> EnrollingEndpoint:
         machine_fingerprint=machine_fingerprint(platform),
         boot_id=platform.boot_id(),
     )
+
+
+def account() -> str | None:
+    """Whom this process, and so every command, runs as. None where the system has no name for it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return None

@@ -33,6 +33,8 @@ NAMES: Final[dict[str, dict[str, str]]] = {
 """For each tool: field of its result → name of the fact. A field that a result lacks says nothing."""
 
 ADDRESSES_KEPT: Final = 64
+ACCOUNT: Final = "runs_as"
+"""Whom commands run as, by `hello`."""
 
 
 def known(directory: Directory, endpoint: Endpoint) -> dict[str, Fact]:
