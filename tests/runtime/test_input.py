@@ -59,6 +59,23 @@ def test_it_shows_that_a_command_waits_for_input(live: Live) -> None:
     live(story)
 
 
+def test_it_shows_that_also_once_its_question_is_confirmed(live: Live) -> None:
+    """A confirmation brings the journal's record, which knows no pid: the command's identity stays known."""
+
+    async def story(_: Endpoint, link: Link) -> None:
+        await link.dispatch("tcl_1", command="printf 'Name: '; read name; printf 'Password: '; read answer")
+        await link.wait_for(Output)
+        await link.confirm("tcl_1", settled=False, stdout=len("Name: "))
+        await link.heard_all()
+        await link.input("tcl_1", 1, b"me\n")
+        await link.wait_for(Output)
+        await link.wait_for(Progress, lambda frame: frame.bytes["stdout"] > 6 and frame.waiting_for_input is True)
+        await link.input("tcl_1", 2, b"secret\n")
+        await link.finished("tcl_1")
+
+    live(story)
+
+
 def test_cpu_time_of_the_tree_is_told(live: Live) -> None:
     async def story(_: Endpoint, link: Link) -> None:
         await link.dispatch("tcl_1", command="(while :; do :; done) & wait")

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from caisey.protocol.frames import AnyFrame
 from caisey.runtime.judge import State
 from caisey.runtime.processes import Execution
-from caisey.runtime.records import AttemptRecord, Key
+from caisey.runtime.records import AttemptRecord, Key, same_child
 
 
 @dataclass(slots=True)
 class Entry:
-    """One attempt. `record` is always a committed one."""
+    """One attempt. `record` is always a committed one, with the command's identity once its shim has told it."""
 
     record: AttemptRecord
     execution: Execution | None = None
@@ -66,7 +66,7 @@ class Attempts:
         if entry is None:
             entry = self._entries[record.key] = Entry(record)
         else:
-            entry.record = record
+            entry.record = same_child(record, entry.record)
         return entry
 
     def get(self, key: Key) -> Entry | None:

@@ -112,6 +112,15 @@ def born(record: AttemptRecord, seen: StartSeen) -> AttemptRecord:
     )
 
 
+def same_child(record: AttemptRecord, former: AttemptRecord) -> AttemptRecord:
+    """A newer record with the command's identity of the former one: the journal looks for it only after a crash."""
+    if record.pid is not None or former.pid is None:
+        return record
+    return msgspec.structs.replace(
+        record, pid=former.pid, process_key=former.process_key, process_started_ms=former.process_started_ms
+    )
+
+
 COLUMNS: Final = tuple(field.name for field in msgspec.structs.fields(AttemptRecord))
 _EXECUTION: Final = msgspec.json.Decoder(Execution)
 _CHANGES: Final = msgspec.json.Decoder(tuple[Change, ...])
