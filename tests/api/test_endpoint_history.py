@@ -127,3 +127,23 @@ def test_a_changed_event_is_found(new_plane: Callable[..., Plane]) -> None:
     assert not found["holds"]
     assert found["broken"]["what"] == "digest"
     assert found["verified_to"] < found["broken"]["sequence"]
+
+
+def test_a_token_says_who_joined_with_it(api: Api) -> None:
+    made = api.post("/enrollment-tokens", {"scope": "organization", "uses": 3})
+    assert api.get(f"/enrollment-tokens/{made['id']}")["enrolled"] == []
+    first = api.enroll(made["token"], hostname="ACCT-07")
+    second = api.enroll(made["token"], hostname="ACCT-08")
+    shown = api.get(f"/enrollment-tokens/{made['id']}")
+    assert shown["used"] == 2
+    assert {one["runtime_id"]: one["name"] for one in shown["enrolled"]} == {
+        first["runtime_id"]: "ACCT-07",
+        second["runtime_id"]: "ACCT-08",
+    }
+    assert "token" not in shown
+    rotated = api.post(f"/enrollment-tokens/{made['id']}/rotate")
+    assert api.get(f"/enrollment-tokens/{made['id']}")["enrolled"] == [], "they joined with the former text"
+    third = api.enroll(rotated["token"])
+    assert [one["endpoint_id"] for one in api.get(f"/enrollment-tokens/{made['id']}")["enrolled"]] == [
+        third["endpoint_id"]
+    ]

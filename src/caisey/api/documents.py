@@ -64,12 +64,29 @@ class EnrollmentTokenShown(Document, frozen=True, kw_only=True):
     expired: bool
 
 
+class Enrolled(Document, frozen=True, kw_only=True):
+    """One agent that joined with a token."""
+
+    runtime_id: str
+    endpoint_id: str
+    name: str
+    at: str
+
+
+class EnrollmentTokenWhole(EnrollmentTokenShown, frozen=True, kw_only=True):
+    """A token and who has joined with it, newest first; since it was rotated, where it was."""
+
+    enrolled: list[Enrolled]
+
+
 class EnrollmentTokenMade(Document, frozen=True, kw_only=True):
-    """The only answer that holds the token. `command` has it too."""
+    """The only answer that holds the token. The commands have it too; that for practice starts a computer that executes
+    nothing and stalls as it is asked to."""
 
     id: str
     token: str | None
     command: Command | None
+    practice_command: str | None
     scope: str
     client_group_id: str | None
     endpoint_id: str | None

@@ -13,7 +13,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from caisey.api.call import Answer, Call, Route
-from caisey.api.documents import Command, EnrollmentTokenMade, EnrollmentTokenShown
+from caisey.api.documents import Command, Enrolled, EnrollmentTokenMade, EnrollmentTokenShown, EnrollmentTokenWhole
 from caisey.api.fields import Id
 from caisey.api.pages import Page, PageQuery, page_in_memory
 from caisey.api.problem import shape_fault
@@ -24,6 +24,7 @@ from caisey.control.directory.records import EnrollmentToken
 from caisey.control.directory.store import Draft
 from caisey.protocol.frames import ShapeFault
 
+ENROLLED_SHOWN: Final = 200
 STATE_DIR: Final = {"linux": "/var/lib/caisey", "macos": "/var/db/caisey"}
 
 
@@ -41,6 +42,24 @@ async def list_tokens(call: Call) -> Answer:
     now = call.services.clock.now_ms()
     found = tokens.visible(call.services.directory, call.principal)
     return Answer(page_in_memory(found, call.query, _order, lambda token: _shown(token, now)))
+
+
+async def show(call: Call) -> Answer:
+    """One token, and who joined with its present text."""
+    directory, principal = call.services.directory, call.principal
+    token = tokens.find(directory, principal, call.path["token_id"])
+    shown = _shown(token, call.services.clock.now_ms())
+    return Answer(
+        EnrollmentTokenWhole(
+            **{name: getattr(shown, name) for name in shown.__struct_fields__},
+            enrolled=[
+                Enrolled(
+                    runtime_id=one.runtime_id, endpoint_id=endpoint.endpoint_id, name=endpoint.name, at=at(one.at_ms)
+                )
+                for one, endpoint in tokens.enrolled(directory, principal, token, ENROLLED_SHOWN)
+            ],
+        )
+    )
 
 
 def create(call: Call, draft: Draft) -> Answer:
@@ -88,13 +107,16 @@ def _made(call: Call, token: EnrollmentToken, text: str, status: int) -> Answer:
         id=token.token_id,
         token=text,
         command=_command(_url(call), text),
+        practice_command=_practice(_url(call), text),
         scope=token.scope,
         client_group_id=token.client_group_id,
         endpoint_id=token.endpoint_id,
         uses=token.uses,
         expires_at=at(token.expires_at_ms),
     )
-    return Answer(made, status, remembered=replace(made, token=None, command=None, secret_shown_once=True))
+    return Answer(
+        made, status, remembered=replace(made, token=None, command=None, practice_command=None, secret_shown_once=True)
+    )
 
 
 def _url(call: Call) -> str:
@@ -106,15 +128,23 @@ def _url(call: Call) -> str:
 
 
 def _command(url: str, token: str) -> Command:
-    """The token goes in by stdin, so that no process list shows it."""
+    """The token goes in by stdin, so that no process list shows it; then the agent is made a service of the system."""
 
     def posix(state_dir: str) -> str:
         enroll = f"sudo caisey runtime enroll --url {shlex.quote(url)} --token - --state-dir {state_dir}"
-        return f"printf %s {shlex.quote(token)} | {enroll}"
+        return f"printf %s {shlex.quote(token)} | {enroll} && sudo caisey runtime install --state-dir {state_dir}"
 
     quoted_url = "'" + url.replace("'", "''") + "'"
-    windows = f"'{token}' | caisey runtime enroll --url {quoted_url} --token - --state-dir \"$env:ProgramData\\Caisey\""
+    state_dir = '"$env:ProgramData\\Caisey"'
+    enroll = f"'{token}' | caisey runtime enroll --url {quoted_url} --token - --state-dir {state_dir}"
+    windows = f"{enroll}; if ($?) {{ caisey runtime install --state-dir {state_dir} }}"
     return Command(linux=posix(STATE_DIR["linux"]), macos=posix(STATE_DIR["macos"]), windows=windows)
+
+
+def _practice(url: str, token: str) -> str:
+    """A practice computer in the foreground: it executes nothing, so it needs no rights."""
+    start = f"caisey practice --url {shlex.quote(url)} --token - --state-dir ~/.caisey-practice"
+    return f"printf %s {shlex.quote(token)} | {start}"
 
 
 def _order(token: EnrollmentToken) -> tuple[int, str]:
@@ -155,6 +185,14 @@ ROUTES: Final = (
         body=EnrollmentTokenBody,
         status=201,
         answers=EnrollmentTokenMade,
+    ),
+    Route(
+        method="GET",
+        path="/enrollment-tokens/{token_id}",
+        role=Role.ADMIN,
+        summary="One enrollment token, and who has joined with it",
+        read=show,
+        answers=EnrollmentTokenWhole,
     ),
     Route(
         method="POST",

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from caisey.control.access import Principal
 from caisey.control.directory import client_groups, endpoints
-from caisey.control.directory.records import EnrollmentToken
+from caisey.control.directory.records import Endpoint, Enrollment, EnrollmentToken
 from caisey.control.directory.store import Directory, Draft
 from caisey.core import ids
 from caisey.core.errors import Fault
@@ -84,7 +84,7 @@ def rotate(
     directory: Directory, draft: Draft, principal: Principal, token_id: str, control_plane_key: bytes
 ) -> tuple[EnrollmentToken, str]:
     """The same right under a new text: as many uses and as long a life as it was made with. The old text is over."""
-    token = _find(directory, principal, token_id)
+    token = find(directory, principal, token_id)
     text = make_token(secrets.token_bytes(TOKEN_SECRET_BYTES), control_plane_key)
     life_ms = token.expires_at_ms - token.created_at_ms
     rotated = replace(
@@ -101,12 +101,28 @@ def rotate(
 
 def delete(directory: Directory, draft: Draft, principal: Principal, token_id: str) -> None:
     """It is over at once."""
-    token = _find(directory, principal, token_id)
+    token = find(directory, principal, token_id)
     draft.note("enrollment_token.deleted", token_id=token_id)
     draft.save(replace(token, deleted_at_ms=draft.at_ms))
 
 
-def _find(directory: Directory, principal: Principal, token_id: str) -> EnrollmentToken:
+def enrolled(
+    directory: Directory, principal: Principal, token: EnrollmentToken, most: int
+) -> list[tuple[Enrollment, Endpoint]]:
+    """Who joined with the token's present text, newest first, as far as the principal sees where they are now."""
+    if not token.used:
+        return []
+    found: list[tuple[Enrollment, Endpoint]] = []
+    for (digest, _), enrollment in directory.enrollments.items():
+        runtime = directory.runtimes.get(enrollment.runtime_id) if digest == token.digest else None
+        endpoint = directory.endpoints.get(runtime.endpoint_id) if runtime is not None else None
+        if endpoint is not None and endpoint.removed_at_ms is None and endpoints.sees(principal, endpoint):
+            found.append((enrollment, endpoint))
+    return sorted(found, key=lambda one: (-one[0].at_ms, one[0].runtime_id))[:most]
+
+
+def find(directory: Directory, principal: Principal, token_id: str) -> EnrollmentToken:
+    """The token, for somebody who sees its reach. Raises `resource.not_found`."""
     token = directory.enrollment_tokens.get(token_id)
     if token is None or not _sees(directory, principal, token):
         raise Fault("resource.not_found")
