@@ -42,6 +42,7 @@ def test_an_offer_names_somebody_who_can_take_it(plane: Plane, api: Api, session
     email = {"role": "technician", "email": f"{session}@example.com", "client_group_ids": [other]}
     assert api.refused("POST", path, {"to": api.post("/members", email)["id"]})[:2] == (404, "resource.not_found")
     member = api.post("/members", {"role": "technician", "email": f"x{session}@example.com", "name": "Bert"})
+    assert {"id": member["id"], "name": "Bert"} in api.get(f"/sessions/{session}/colleagues")["items"]
     assert api.post(path, {"to": member["id"]})["handover"]["to_name"] == "Bert"
     colleague = plane.api("technician")
     for outcome in ("accepted", "declined", "withdrawn"):

@@ -17,12 +17,15 @@ from caisey.api.documents import Anything
 from caisey.api.fields import Id, Reason
 from caisey.api.routes import sessions
 from caisey.api.telling import telling_for
-from caisey.control.access import Role
+from caisey.control.access import RANK, Principal, Role
 from caisey.control.directory.answered import Claim
+from caisey.control.directory.records import Member
 from caisey.core import commands as c
 from caisey.core.errors import Fault
 from caisey.core.session import Session
 from caisey.core.ticket_note import Audience, ticket_note
+
+MOST_COLLEAGUES: Final = 500
 
 
 class HandOverBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,6 +52,35 @@ class NoteShown(msgspec.Struct, frozen=True, kw_only=True):
 
     audience: str
     text: Annotated[str, Meta(max_length=200_000)]
+
+
+class Colleague(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who could go on with the session."""
+
+    id: str
+    name: str
+
+
+class Colleagues(msgspec.Struct, frozen=True, kw_only=True):
+    """By name."""
+
+    items: list[Colleague]
+
+
+async def colleagues(call: Call) -> Answer:
+    session = await scope.session(call, call.path["session_id"])
+    members = (m for m in call.services.directory.members.values() if _can_take(m, session, call.principal))
+    found = sorted(members, key=lambda member: (member.name.casefold(), member.member_id))[:MOST_COLLEAGUES]
+    return Answer(Colleagues(items=[Colleague(id=member.member_id, name=member.name) for member in found]))
+
+
+def _can_take(member: Member, session: Session, principal: Principal) -> bool:
+    """Of the organization, a technician or more, sees the client group, and is somebody else."""
+    if member.organization_id != principal.organization_id or member.removed_at_ms is not None:
+        return False
+    if member.member_id == principal.id or RANK[member.role] < RANK[Role.TECHNICIAN]:
+        return False
+    return member.client_groups is None or session.client_group_id in member.client_groups
 
 
 async def note(call: Call) -> Answer:
@@ -80,12 +112,10 @@ async def end(call: Call, claim: Claim) -> Answer:
 
 
 def _check_colleague(call: Call, session: Session, member_id: str) -> None:
-    """Somebody of the organization who can work on this client. Raises `resource.not_found`."""
+    """Raises `resource.not_found`."""
     member = call.services.directory.members.get(member_id)
-    if member is None or member.organization_id != call.principal.organization_id or member.removed_at_ms is not None:
-        raise Fault("resource.not_found", "to: no such member.")
-    if member.client_groups is not None and session.client_group_id not in member.client_groups:
-        raise Fault("resource.not_found", "to: this member does not see the client group of the session.")
+    if member is None or not _can_take(member, session, call.principal):
+        raise Fault("resource.not_found", "to: no colleague who could go on with this session has this id.")
 
 
 async def _handled(call: Call, claim: Claim, session: Session, command: c.OfferHandover | c.EndHandover) -> Answer:
@@ -113,6 +143,14 @@ ROUTES: Final = (
         again=sessions.again,
         body=EndBody,
         answers=Anything,
+    ),
+    Route(
+        method="GET",
+        path="/sessions/{session_id}/colleagues",
+        role=Role.TECHNICIAN,
+        summary="Who could go on with the session",
+        read=colleagues,
+        answers=Colleagues,
     ),
     Route(
         method="GET",
