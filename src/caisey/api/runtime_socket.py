@@ -86,7 +86,7 @@ class SocketBridge:
             if self._closing is not None:
                 code, reason = self._closing
                 await self._send({"type": "websocket.close", "code": code, "reason": reason})
-        except OSError:  # the peer is gone: the reader hears of it
+        except (OSError, RuntimeError):  # the peer is gone, or the server ended it (1007, 1009): the reader hears of it
             self._closing = self._closing or (NO_CLOSE_FRAME, "")
         finally:
             self._pump = self._outbox = None

@@ -15,6 +15,16 @@ import structlog
 LogFormat = Literal["auto", "json", "text"]
 
 
+class _HostileBytes(logging.Filter):
+    """What a peer sent is no defect of ours: one line, not a traceback for each frame that it cares to break."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keeps every line."""
+        if record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError):
+            record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
+        return True
+
+
 def set_up(level: str, form: LogFormat) -> None:
     """Once, at the start of a program."""
     as_text = form == "text" or (form == "auto" and sys.stderr.isatty())
@@ -44,5 +54,7 @@ def set_up(level: str, form: LogFormat) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    http = logging.getLogger("uvicorn.error")
+    http.filters[:] = [_HostileBytes()]
     for noisy in ("uvicorn.access", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

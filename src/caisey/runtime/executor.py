@@ -87,6 +87,7 @@ class Executor:
     ) -> None:  # fmt: skip
         self._me = me
         self._starting: set[Key] = set()
+        self._adopting: set[Key] = set()
         self._writer = writer
         self._launcher = launcher
         self._toolbox = toolbox
@@ -283,12 +284,26 @@ class Executor:
     # -- watching -----------------------------------------------------------------------------------------------------
 
     async def adopt(self, record: AttemptRecord) -> None:
-        """Watch an execution that a former life, or another runtime of this journal, let go."""
+        """Watch an execution that a former life, or another runtime of this journal, let go. One watcher, one place:
+        where it is being let go or adopted just now, this only waits for that."""
+        key = record.key
+        if key in self._starting or key in self._adopting:
+            while key in self._starting or key in self._adopting:
+                self._changed.clear()
+                await self._changed.wait()
+            return
+        known = self._attempts.get(key)
+        if known is not None and known.execution is not None:
+            return
         entry = self._attempts.put(record)
         entry.let_go = True
-        if entry.execution is None:
-            self._places -= 1
+        self._places -= 1
+        self._adopting.add(key)
+        try:
             entry.execution = await self._launcher.adopt(record.shelter, lambda seen: self._see(entry, seen))
+        finally:
+            self._adopting.discard(key)
+            self._changed.set()
 
     def _see(self, entry: Entry, seen: Seen) -> None:
         """Something was seen of a running command."""
