@@ -287,6 +287,19 @@ def test_a_late_end_is_new_information_with_old_and_new_words() -> None:
     assert call["attempts"][0]["verdict"]["former"][0]["kind"] == "runtime_died"
 
 
+def test_what_was_shown_before_the_start_is_told_as_it_was() -> None:
+    world = World()
+    world.prompt()
+    world.receipt("acknowledged")
+    world.disconnect()
+    world.advance(130_000)
+    assert shown(world)["tool_calls"][0]["now"]["label"] == "Lost contact before it answered"
+    world.connect(incarnation="I2")
+    world.state("started", pid=7)
+    world.finish()
+    assert shown(world)["tool_calls"][0]["now"]["summary"].startswith('We showed "Lost contact before it answered".')
+
+
 def test_an_earlier_try_that_ran_is_that_result_and_ran_once() -> None:
     world = World()
     world.prompt()

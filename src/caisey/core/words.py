@@ -85,8 +85,10 @@ def _as_it_was(attempt: Attempt) -> Attempt:
     facts = attempt.facts[: shown[-1] + 1] if shown else attempt.facts
     ends = [f.event for f in facts if isinstance(f.event, e.AttemptFinished)]
     word = any(isinstance(f.event, e.AttemptFinished | e.AttemptRefused | e.JournalStated) for f in facts)
+    begun = any(isinstance(f.event, e.AttemptStarted) for f in facts)
     return replace(
         attempt,
+        started_at_ms=attempt.started_at_ms if begun else None,
         verdict=former,
         state=AttemptState.ENDED,
         facts=facts,
