@@ -26,8 +26,9 @@ from caisey.api.metrics import Metrics, Sample
 from caisey.api.runtime_poll import POLL_PATH, RuntimePoll
 from caisey.api.runtime_socket import CONNECT_PATH, RuntimeSocket
 from caisey.api.services import Services
-from caisey.control import key_file, local_admin, signed_heads
+from caisey.control import key_file, local_admin, secret_box, signed_heads
 from caisey.control.access import Access, Role
+from caisey.control.browser_sessions import BrowserSessions
 from caisey.control.clock import SystemClock
 from caisey.control.directory import endpoints, organizations
 from caisey.control.directory.answered import AnsweredWrites
@@ -37,8 +38,11 @@ from caisey.control.facts_keeper import FactsKeeper
 from caisey.control.hub import Hub
 from caisey.control.ledger import Ledger
 from caisey.control.nudges import Nudges, NudgingLog
+from caisey.control.origins import Origins
+from caisey.control.passwords import Passwords
 from caisey.control.presence import Presence
 from caisey.control.sessions import Sessions
+from caisey.control.sign_in import SignIn
 from caisey.control.sweeper import SteadyClock, Sweeper
 from caisey.control.traffic import Parts
 from caisey.core.errors import Fault
@@ -48,6 +52,8 @@ from caisey.storage.contract import AppendFailed, DataDirectoryInUse, Log, Overl
 from caisey.storage.data_directory import DataDirectory
 from caisey.storage.output import Output
 from caisey.storage.sqlite.log import SqliteLog
+from caisey.web import app as web_app
+from caisey.web.services import ConsoleServices
 
 logger = structlog.get_logger(__name__)
 
@@ -67,6 +73,8 @@ class Running(NamedTuple):
     hub: Hub
     sessions: Sessions
     services: Services
+    sign_in: SignIn
+    passwords: Passwords
     front: Front
 
 
@@ -124,11 +132,16 @@ class ControlPlane:
         sweeper.start(times.now_ms())  # the grace after a restart is the view's: each endpoint has its own
         facts = FactsKeeper(sessions, directory)
         signing_key = keyring.trusted_by(keyring.current_public)
+        browsers, passwords = BrowserSessions(directory, log, times), Passwords()
+        sign_in = SignIn(directory, browsers, passwords, secret_box.load_or_make(held.path), times)
         services = Services(
             clock=times,
             log=log,
             directory=directory,
             access=Access(directory, times),
+            browsers=browsers,
+            sign_in=sign_in,
+            origins=Origins(self._settings.public_url),
             answered=AnsweredWrites(log.query_now, times),
             sessions=sessions,
             live=hub,
@@ -145,7 +158,7 @@ class ControlPlane:
         )
         services.metrics.also(lambda: _figures(log, hub))
         front = self._front(services, hub, times)
-        self._running = Running(log, directory, services.access, hub, sessions, services, front)
+        self._running = Running(log, directory, services.access, hub, sessions, services, sign_in, passwords, front)
         self._admin = await local_admin.listen(held.path, directory)
         self._keep_running("sweeper", sweeper.run())
         self._keep_running("hub", hub.run())
@@ -159,8 +172,19 @@ class ControlPlane:
             ready=lambda: self._ready,
             enrollments_per_minute=self._settings.enrollments_per_minute,
         )
+        console = web_app.build(
+            ConsoleServices(
+                clock=services.clock,
+                directory=services.directory,
+                browsers=services.browsers,
+                origins=services.origins,
+                sign_in=services.sign_in,
+            ),
+            api,
+        )
         return Front(
             api,
+            console,
             sockets={CONNECT_PATH: RuntimeSocket(hub, secrets.token_bytes)},
             paths={POLL_PATH: RuntimePoll(hub, secrets.token_bytes, times.monotonic_ms)},
         )
@@ -194,6 +218,7 @@ class ControlPlane:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._running is not None:
+            self._running.passwords.close()
             self._running.hub.close()
             with contextlib.suppress(Overloaded, AppendFailed):
                 await self._running.log.sign_heads(self._running.services.sign, self._running.services.clock.now_ms())
@@ -232,7 +257,8 @@ async def _clean(services: Services) -> None:
     """Until cancelled: forget answers older than a day, end removals whose 7 days have passed."""
     while True:
         try:
-            await services.log.append([], [services.answered.clean()]).committed
+            forgotten = [services.answered.clean(), services.browsers.clean()]
+            await services.log.append([], forgotten).committed
             await endpoints.finish_removals(services.directory, services.clock.now_ms())
         except (Overloaded, AppendFailed, Fault) as error:
             logger.warning("cleaning.failed", error=str(error))

@@ -18,14 +18,17 @@ from caisey.storage.contract import Overloaded
 if TYPE_CHECKING:
     from caisey.api.metrics import Metrics
     from caisey.control.access import Access
+    from caisey.control.browser_sessions import BrowserSessions
     from caisey.control.clock import Times
     from caisey.control.directory.answered import AnsweredWrites, Claim
     from caisey.control.directory.searching import SearchTexts
     from caisey.control.directory.store import Directory
     from caisey.control.ledger import Ledger
     from caisey.control.nudges import Nudges
+    from caisey.control.origins import Origins
     from caisey.control.presence import Presence
     from caisey.control.sessions import Sessions
+    from caisey.control.sign_in import SignIn
     from caisey.storage.contract import Log
 
 
@@ -57,6 +60,9 @@ class Services:
     log: Log
     directory: Directory
     access: Access
+    browsers: BrowserSessions
+    sign_in: SignIn
+    origins: Origins
     answered: AnsweredWrites
     sessions: Sessions
     live: Live

@@ -19,6 +19,7 @@ from litestar.response.base import ASGIResponse
 from caisey.api import bodies
 from caisey.api.call import PREFIX, Answer, Call, Nothing, Route, Sending, encode
 from caisey.api.services import Services
+from caisey.control import csrf
 from caisey.control.access import Principal
 from caisey.control.directory.answered import Answered, Claim
 from caisey.core.errors import Fault
@@ -27,6 +28,7 @@ AnyRequest = Request[Any, Any, Any]
 Responder = Callable[[AnyRequest], Awaitable[Any]]
 
 KEY_HEADER: Final = "idempotency-key"
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _SAME: Final = msgspec.json.Encoder(order="sorted")
 _HEADERS: Final = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
@@ -55,12 +57,34 @@ def handler_of(route: Route, services: Services) -> HTTPRouteHandler:
 
 def admit(route: Route, services: Services, request: AnyRequest) -> Principal:
     """Who asks, if they may ask this at all."""
-    principal = services.access.authenticate(request.headers.get("authorization"))
+    principal = _who_asks(services, request)
     if not principal.may(route.role):
         raise Fault("access.role_too_low", f"This needs the role {route.role.value}.")
     if route.whole_organization and principal.client_groups is not None:
         raise Fault("access.group_limited")
     return principal
+
+
+def _who_asks(services: Services, request: AnyRequest) -> Principal:
+    """By token; else by the console's cookie, and then what changes something has to come from one of its pages."""
+    headers = request.headers
+    authorization = headers.get("authorization")
+    if authorization is not None or headers.get("cookie") is None:
+        return services.access.authenticate(authorization)
+    writes = request.method not in _SAFE_METHODS
+    browser = services.browsers.find(headers.get("cookie"), active=writes)
+    if browser is None:
+        raise Fault("auth.required")
+    host = headers.get("host")
+    if not services.origins.knows(host):
+        raise Fault("access.host_unknown")
+    if writes:
+        scheme = request.url.scheme
+        if not services.origins.is_own(scheme, host, headers.get("origin"), headers.get("sec-fetch-site")):
+            raise Fault("access.foreign_origin")
+        if not csrf.fits(browser.secret, headers.get(csrf.HEADER)):
+            raise Fault("access.csrf_invalid")
+    return browser.principal
 
 
 def _reader(route: Route, services: Services) -> Responder:

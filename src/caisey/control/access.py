@@ -22,7 +22,7 @@ from caisey.core.events import Actor
 
 if TYPE_CHECKING:
     from caisey.control.clock import Times
-    from caisey.control.directory.records import ApiToken, Record
+    from caisey.control.directory.records import ApiToken, Member, Record
     from caisey.control.directory.store import Directory
 
 TOKEN_PREFIX: Final = "cst_"  # noqa: S105  # how a token begins, not one
@@ -54,6 +54,7 @@ class Principal(msgspec.Struct, frozen=True):
     role: Role
     client_groups: frozenset[str] | None = None
     expires_at_ms: int | None = None
+    browser_session_id: str | None = None  # of a member, which browser; its end ends the streams
 
     @property
     def actor(self) -> Actor:
@@ -80,6 +81,9 @@ class Principal(msgspec.Struct, frozen=True):
 def token_digest(token: str) -> bytes:
     """What is stored of an API token. Its secret has 256 random bits, so no salt is needed."""
     return hashlib.sha256(token.encode()).digest()
+
+
+_ENDING: Final = frozenset({"api_tokens", "members", "browser_sessions"})
 
 
 class Lease:
@@ -121,14 +125,17 @@ class Access:
     def lease(self, principal: Principal) -> Iterator[Lease]:
         """A right to stream, for as long as the block runs or until it is taken away."""
         lease = Lease(principal)
-        mine = self._leases.setdefault(principal.id, set())
-        mine.add(lease)
+        subjects = [one for one in (principal.id, principal.browser_session_id) if one is not None]
+        for subject in subjects:
+            self._leases.setdefault(subject, set()).add(lease)
         try:
             yield lease
         finally:
-            mine.discard(lease)
-            if not mine:
-                self._leases.pop(principal.id, None)
+            for subject in subjects:
+                mine = self._leases.get(subject, set())
+                mine.discard(lease)
+                if not mine:
+                    self._leases.pop(subject, None)
 
     def end_all(self) -> None:
         """Every stream ends: the process is about to."""
@@ -148,10 +155,12 @@ class Access:
         return record.expires_at_ms is None or record.expires_at_ms > self._clock.now_ms()
 
     def _changed(self, records: tuple[Record, ...]) -> None:
-        """Whatever changed about a token or a member ends its streams; what may go on connects again."""
+        """Whatever changed about a token, a member or a browser session ends its streams; what may go on connects
+        again. What a member proves themselves with, and what they have chosen, does not."""
         for record in records:
-            for lease in self._leases.get(record.key, ()):
-                lease.ended.set()
+            if record.TABLE in _ENDING:
+                for lease in self._leases.get(record.key, ()):
+                    lease.ended.set()
 
 
 def principal_of(token: ApiToken) -> Principal:
@@ -163,4 +172,17 @@ def principal_of(token: ApiToken) -> Principal:
         role=token.role,
         client_groups=None if token.client_groups is None else frozenset(token.client_groups),
         expires_at_ms=token.expires_at_ms,
+    )
+
+
+def principal_of_member(member: Member, browser_session_id: str, expires_at_ms: int) -> Principal:
+    """What a member may do, in one of their browsers."""
+    return Principal(
+        kind="user",
+        id=member.member_id,
+        organization_id=member.organization_id,
+        role=member.role,
+        client_groups=None if member.client_groups is None else frozenset(member.client_groups),
+        expires_at_ms=expires_at_ms,
+        browser_session_id=browser_session_id,
     )

@@ -28,7 +28,7 @@ def load_or_make(data_dir: Path) -> Keyring:
     """The keys of a data directory whose lock the caller holds. Raises `DataDirectoryUnsafe`."""
     path = data_dir / NAME
     if not path.exists():
-        _write(path, Ed25519PrivateKey.generate())
+        write_private(path, _pem(Ed25519PrivateKey.generate()))
     found = path.stat()
     if stat.S_IMODE(found.st_mode) & _OTHERS:
         raise DataDirectoryUnsafe(f"{path} can be read by others; run: chmod 600 {path}")
@@ -49,14 +49,19 @@ def _read(path: Path) -> list[Ed25519PrivateKey]:
     return keys
 
 
-def _write(path: Path, key: Ed25519PrivateKey) -> None:
+def _pem(key: Ed25519PrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def write_private(path: Path, data: bytes) -> None:
     """Whole or not at all: a control plane that forgets its key is refused by every runtime."""
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     unfinished = path.with_suffix(".new")
     unfinished.unlink(missing_ok=True)
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
     try:
-        os.write(descriptor, pem)
+        os.write(descriptor, data)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

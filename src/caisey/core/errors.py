@@ -24,6 +24,15 @@ CODES: dict[str, Meaning] = {
         403, "This shows more than your client groups", "Ask an owner or admin who is not limited to client groups."
     ),
     "access.role_too_low": Meaning(403, "Your role does not allow this", "Ask an owner or admin of the organization."),
+    "access.csrf_invalid": Meaning(
+        403, "This did not come from a page of your session", "Load the page again, then send it once more."
+    ),
+    "access.foreign_origin": Meaning(
+        403, "This came from another site", "Send it from a page of this console, under its own address."
+    ),
+    "access.host_unknown": Meaning(
+        421, "This name is not one of the console's", "Set `public_url` to the address that people use."
+    ),
     "resource.not_found": Meaning(404, "Not found", "Check the id. It may be gone, or not yours to see."),
     "request.invalid_json": Meaning(400, "The body is not valid JSON", "Send one JSON object in UTF-8."),
     "request.invalid_shape": Meaning(422, "The request does not fit", "See `errors` for each place."),
@@ -46,6 +55,20 @@ CODES: dict[str, Meaning] = {
     ),
     "server.not_ready": Meaning(503, "Caisey is starting or stopping", "Try again in a moment."),
     "server.internal": Meaning(500, "A defect in Caisey", "Nothing more is known here. The log has the details."),
+    # -- how people get in --
+    "sign_in.refused": Meaning(401, "That did not fit", "Check the address, the password and the code."),
+    "sign_in.too_often": Meaning(429, "Too many tries", "Wait, then try again. Nobody is locked out for good."),
+    "sign_in.not_private": Meaning(
+        403, "A password typed here could be read on the way", "Use https, or this very machine. See `public_url`."
+    ),
+    "member_link.invalid": Meaning(404, "This link does not work any more", "Ask for a new one. Each works once."),
+    "password.too_weak": Meaning(422, "This password is too easy to guess", "Use 12 characters or more."),
+    "password.wrong": Meaning(422, "That is not your password", "Type the one that you sign in with."),
+    "totp.code_wrong": Meaning(422, "The code does not fit", "Type the code that the app shows now."),
+    "totp.already_on": Meaning(409, "A second factor is on already", "Turn it off first, then set up the new device."),
+    "totp.not_begun": Meaning(409, "No second factor is being set up", "Begin anew."),
+    "totp.not_on": Meaning(409, "No second factor is on", "Set one up first."),
+    "me.no_member": Meaning(409, "An API token has no account", "Sign in as a member for this."),
     # -- organizations, access, endpoints --
     "organization.name_taken": Meaning(409, "An organization has this name", "Choose another name."),
     "client_group.name_taken": Meaning(409, "A client group has this name", "Choose another name."),

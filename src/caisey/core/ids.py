@@ -24,6 +24,7 @@ SHARE: Final = "shr"
 USER: Final = "usr"
 POLICY: Final = "pol"
 TOKEN: Final = "tok"
+BROWSER_SESSION: Final = "bse"
 SNIPPET: Final = "snp"
 
 PREFIXES: Final = frozenset(
@@ -40,6 +41,7 @@ PREFIXES: Final = frozenset(
         USER,
         POLICY,
         TOKEN,
+        BROWSER_SESSION,
         SNIPPET,
     }
 )

@@ -20,7 +20,7 @@ SCRIPTS: Final = (
     "output.sql",
     "directory.sql",
     "read_models.sql",
-    "runtimes.sql",
+    "runtimes.sql", "sign_in.sql",
     "snoozes.sql",
     "looks.sql",
     "snippets.sql",

@@ -1,6 +1,7 @@
 """Members: the people of an organization, with their role and client groups.
 
-Owns their life. How a member signs in is not its business.
+Owns their life, and what they have chosen about the console. How a member signs in is not its business, but that they
+are signed out when they are removed is.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from caisey.control.access import Principal, Role
-from caisey.control.directory import client_groups
+from caisey.control.directory import browser_sessions, client_groups, member_links
 from caisey.control.directory.records import Member
+from caisey.control.directory.sign_in_records import Keys, MemberSettings, Theme
 from caisey.control.directory.store import Directory, Draft
 from caisey.core import ids
 from caisey.core.errors import Fault
@@ -23,6 +25,14 @@ class MemberChange(msgspec.Struct, frozen=True, kw_only=True):
     name: str | UnsetType = UNSET
     role: Role | UnsetType = UNSET
     groups: tuple[str, ...] | UnsetType | None = UNSET
+
+
+class SettingsChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What to choose anew; UNSET stays."""
+
+    theme: Theme | UnsetType = UNSET
+    keys: Keys | UnsetType = UNSET
+    zone: str | UnsetType = UNSET
 
 
 def visible(directory: Directory, principal: Principal) -> list[Member]:
@@ -68,6 +78,23 @@ def create(
     return draft.save(member)
 
 
+def add_first(directory: Directory, draft: Draft, *, name: str, email: str, role: Role) -> Member:
+    """A member that nobody of the organization adds: somebody on its own machine did. Raises `member.email_taken`."""
+    if any(other.email == email for other in _present(directory, draft.organization_id)):
+        raise Fault("member.email_taken")
+    member = Member(
+        member_id=draft.new_id(ids.USER),
+        organization_id=draft.organization_id,
+        name=name,
+        email=email,
+        role=role,
+        client_groups=None,
+        created_at_ms=draft.at_ms,
+    )
+    _note(draft, "member.created", member)
+    return draft.save(member)
+
+
 def change(directory: Directory, draft: Draft, principal: Principal, member_id: str, wanted: MemberChange) -> Member:
     """Raises `access.role_too_low` where the member's role, before or after, is above the principal's."""
     member = find(directory, principal, member_id)
@@ -92,6 +119,30 @@ def remove(directory: Directory, draft: Draft, principal: Principal, member_id: 
         raise Fault("access.role_too_low")
     draft.note("member.removed", member_id=member_id)
     draft.save(replace(member, removed_at_ms=draft.at_ms))
+    browser_sessions.end_all(directory, draft, member_id, "removed")
+    member_links.end_all(directory, draft, member_id)
+
+
+def rename(draft: Draft, member: Member, name: str) -> Member:
+    """A member's own name, changed by themselves."""
+    if name == member.name:
+        return member
+    changed = replace(member, name=name)
+    _note(draft, "member.updated", changed)
+    return draft.save(changed)
+
+
+def settings_of(directory: Directory, member: Member) -> MemberSettings:
+    """What the member has chosen; the defaults where nothing was."""
+    known = directory.member_settings.get(member.member_id)
+    return known or MemberSettings(member_id=member.member_id, organization_id=member.organization_id)
+
+
+def choose(directory: Directory, draft: Draft, member: Member, wanted: SettingsChange) -> MemberSettings:
+    """What the member chooses. It concerns nobody else, so no event says so."""
+    former = settings_of(directory, member)
+    given = {name: getattr(wanted, name) for name in wanted.__struct_fields__ if getattr(wanted, name) is not UNSET}
+    return draft.save(replace(former, **given))
 
 
 def _present(directory: Directory, organization_id: str) -> list[Member]:

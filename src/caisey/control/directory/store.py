@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from caisey.control.directory.records import COLUMNS as RECORD_COLUMNS
 from caisey.control.directory.records import (
-    COLUMNS,
     ApiToken,
     ClientGroup,
     Endpoint,
@@ -28,6 +28,8 @@ from caisey.control.directory.records import (
     Runtime,
     Snippet,
 )
+from caisey.control.directory.sign_in_records import COLUMNS as SIGN_IN_COLUMNS
+from caisey.control.directory.sign_in_records import BrowserSession, Credential, MemberLink, MemberSettings
 from caisey.core import ids
 from caisey.core.errors import Fault
 from caisey.core.events import Actor
@@ -43,6 +45,8 @@ T = TypeVar("T")
 Cell = str | int | bytes | None
 Statement = tuple[str, tuple[Cell, ...]]
 Listener = Callable[[tuple[Record, ...]], None]
+
+COLUMNS = RECORD_COLUMNS | SIGN_IN_COLUMNS
 
 
 class Draft:
@@ -109,6 +113,11 @@ class Directory:
         self.enrollments: dict[tuple[str, bytes], Enrollment] = {}
         self.policies: dict[tuple[str, str, str], PolicyFields] = {}
         self.facts: dict[str, dict[str, Fact]] = {}  # by endpoint
+        self.credentials: dict[str, Credential] = {}  # by member
+        self.browser_session_by_digest: dict[bytes, BrowserSession] = {}  # those that were not ended
+        self.browser_sessions_of: dict[str, dict[str, BrowserSession]] = {}  # by member, those that were not ended
+        self.member_link_by_digest: dict[bytes, MemberLink] = {}  # those that were not ended
+        self.member_settings: dict[str, MemberSettings] = {}  # by member
         self.snippets: dict[str, Snippet] = {}
 
     # -- changing ---------------------------------------------------------------------------------------------------
@@ -223,7 +232,39 @@ class Directory:
             case Snippet():
                 self.snippets[record.snippet_id] = record
             case _:
+                self._put_sign_in(record)
+
+    def _put_sign_in(self, record: Record) -> None:
+        match record:
+            case Credential():
+                self.credentials[record.member_id] = record
+            case BrowserSession():
+                self._put_browser_session(record)
+            case MemberLink() if record.ended_at_ms is None:
+                self.member_link_by_digest[record.digest] = record
+            case MemberLink():
+                self.member_link_by_digest.pop(record.digest, None)
+            case MemberSettings():
+                self.member_settings[record.member_id] = record
+            case _:
                 raise TypeError(f"no place for {type(record).__name__}")
+
+    def _put_browser_session(self, session: BrowserSession) -> None:
+        mine = self.browser_sessions_of.setdefault(session.member_id, {})
+        if session.ended_at_ms is None:
+            self.browser_session_by_digest[session.digest] = session
+            mine[session.browser_session_id] = session
+        else:
+            self.browser_session_by_digest.pop(session.digest, None)
+            mine.pop(session.browser_session_id, None)
+
+    def forget_browser_sessions(self, now_ms: int) -> list[BrowserSession]:
+        """Those whose end has passed are dropped from memory; the caller drops them from the tables."""
+        over = [session for session in self.browser_session_by_digest.values() if session.ends_at_ms <= now_ms]
+        for session in over:
+            self.browser_session_by_digest.pop(session.digest, None)
+            self.browser_sessions_of.get(session.member_id, {}).pop(session.browser_session_id, None)
+        return over
 
     def _put_endpoint(self, endpoint: Endpoint) -> None:
         self.endpoints[endpoint.endpoint_id] = endpoint

@@ -1,0 +1,221 @@
+"""Signing in: a password, then a code, and what is done by those who have lost either.
+
+Owns the order of the questions, that every refusal reads the same and takes as long, and how often may be tried. A
+sign-in between password and code lives in memory for some minutes; a restart means typing the password again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from typing import Final, NamedTuple
+
+import structlog
+
+from caisey.control import totp
+from caisey.control.browser_sessions import BrowserSessions
+from caisey.control.clock import Times
+from caisey.control.directory import credentials
+from caisey.control.directory.records import Member
+from caisey.control.directory.sign_in_records import Credential
+from caisey.control.directory.store import Directory
+from caisey.control.passwords import Passwords
+from caisey.control.secret_box import SecretBox
+from caisey.control.throttle import Throttle, place_of
+from caisey.core.errors import Fault
+from caisey.core.events import Actor
+
+logger = structlog.get_logger(__name__)
+
+STEP_LIFE_MS: Final = 10 * 60_000
+STEPS_KEPT: Final = 10_000
+STEP_BYTES: Final = 32
+EMAIL_LENGTH: Final = 254
+
+
+class Half(NamedTuple):
+    """The password was right; the code is awaited."""
+
+    member_id: str
+    ends_at_ms: int
+
+
+class Came(NamedTuple):
+    """What the password led to: `secret` is the cookie's, or `step` names the question for the code."""
+
+    secret: str | None = None
+    step: str | None = None
+
+
+class SignIn:
+    """See the module."""
+
+    def __init__(
+        self, directory: Directory, browsers: BrowserSessions, passwords: Passwords, box: SecretBox, times: Times
+    ) -> None:
+        self._directory = directory
+        self._browsers = browsers
+        self._passwords = passwords
+        self._box = box
+        self._times = times
+        self._halves: OrderedDict[bytes, Half] = OrderedDict()
+        self._by_address = Throttle(times, burst=20, every_ms=15_000)
+        self._by_member = Throttle(times, burst=10, every_ms=30_000)
+        self._by_code = Throttle(times, burst=5, every_ms=5 * 60_000)
+
+    # -- the door ---------------------------------------------------------------------------------------------------
+
+    async def with_password(self, email: str, password: str, *, address: str, agent: str) -> Came:
+        """The first question. Raises `sign_in.refused`, `sign_in.too_often`, `server.overloaded`.
+
+        Who is not known is refused with the same words after the same time, and counted the same.
+        """
+        email = email.strip().casefold()[:EMAIL_LENGTH]
+        place, key = place_of(address), hashlib.sha256(email.encode("utf-8", "replace")).hexdigest()
+        self._require((self._by_address, place), (self._by_member, key))
+        self._by_address.spend(place)
+        self._by_member.spend(key)
+        member = await self._whose(email, password)
+        if member is None:
+            logger.info("sign_in.refused", address=place)
+            raise Fault("sign_in.refused")
+        self._by_address.forgive(place)
+        self._by_member.forgive(key)
+        if credentials.of(self._directory, member).has_second_factor:
+            return Came(step=self._half(member))
+        return Came(secret=await self.open(member, address=address, agent=agent, second_factor=False))
+
+    async def with_code(self, step: str, code: str, *, address: str, agent: str) -> str:
+        """The second question; the cookie's secret. A code that was used is refused as a wrong one is.
+
+        Raises `sign_in.refused`, `sign_in.too_often`.
+        """
+        half = self._halves.get(_digest(step))
+        member = self._directory.members.get(half.member_id) if half else None
+        if (
+            half is None
+            or half.ends_at_ms <= self._times.now_ms()
+            or member is None
+            or member.removed_at_ms is not None
+        ):
+            raise Fault("sign_in.refused", "It took too long. Type your password again.", again=True)
+        place = place_of(address)
+        self._require((self._by_address, place), (self._by_code, member.member_id))
+        self._by_address.spend(place)
+        self._by_code.spend(member.member_id)
+        await self._use_code(member, code)
+        self._by_address.forgive(place)
+        self._by_code.forgive(member.member_id)
+        self._halves.pop(_digest(step), None)
+        return await self.open(member, address=address, agent=agent, second_factor=True)
+
+    async def open(self, member: Member, *, address: str, agent: str, second_factor: bool) -> str:
+        """Sign a browser in for a member who has proved themselves; the cookie's secret."""
+        async with self._directory.changing(member.organization_id, actor_of(member)) as draft:
+            present = self._directory.members.get(member.member_id)
+            if present is None or present.removed_at_ms is not None:
+                raise Fault("sign_in.refused")
+            return self._browsers.open(draft, present, address=address, agent=agent, second_factor=second_factor)
+
+    def is_half_way(self, step: str) -> bool:
+        """Whether a code is still awaited for this step."""
+        half = self._halves.get(_digest(step))
+        return half is not None and half.ends_at_ms > self._times.now_ms()
+
+    # -- what a member proves again ---------------------------------------------------------------------------------
+
+    async def hash_of(self, password: str) -> str:
+        """What may be stored of a new password. Raises `server.overloaded`."""
+        return await self._passwords.hash(password)
+
+    async def require_password(self, member: Member, password: str) -> None:
+        """Before something that a borrowed browser must not do. Raises `password.wrong`, `sign_in.too_often`."""
+        key = f"again {member.member_id}"
+        self._require((self._by_member, key))
+        self._by_member.spend(key)
+        if not await self._passwords.verify(credentials.of(self._directory, member).password_hash, password):
+            raise Fault("password.wrong")
+        self._by_member.forgive(key)
+
+    def new_second_factor(self, member: Member) -> tuple[bytes, bytes]:
+        """A new key, and the same sealed."""
+        secret = totp.new_secret()
+        return secret, self._box.seal(secret, member.member_id)
+
+    def secret_of(self, credential: Credential) -> bytes | None:
+        """The key of a second factor; None where there is none, or the file that opens it is another one."""
+        if credential.totp_sealed is None:
+            return None
+        return self._box.open(credential.totp_sealed, credential.member_id)
+
+    def require_code(self, credential: Credential, code: str) -> int:
+        """The step of a code that was typed to set a device up. Raises `totp.code_wrong`, `sign_in.too_often`."""
+        key = f"set up {credential.member_id}"
+        self._require((self._by_code, key))
+        self._by_code.spend(key)
+        secret = self.secret_of(credential)
+        step = None if secret is None else totp.step_of(secret, code, self._times.now_ms(), after=0)
+        if step is None:
+            raise Fault("totp.code_wrong")
+        self._by_code.forgive(key)
+        return step
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    async def _whose(self, email: str, password: str) -> Member | None:
+        """The member with this address and this password. One address may belong to several organizations."""
+        found = [m for m in self._directory.members.values() if m.email == email and m.removed_at_ms is None]
+        hashes = [(m, credentials.of(self._directory, m).password_hash) for m in found]
+        named = [(m, known) for m, known in hashes if known is not None]
+        if not named:
+            await self._passwords.verify(None, password)
+            return None
+        for member, known in named:
+            if await self._passwords.verify(known, password):
+                await self._make_up_to_date(member, known, password)
+                return member
+        return None
+
+    async def _make_up_to_date(self, member: Member, known: str, password: str) -> None:
+        """A hash that was made with former parameters is made anew, now that the password is at hand."""
+        if not self._passwords.is_outdated(known):
+            return
+        made = await self._passwords.hash(password)
+        async with self._directory.changing(member.organization_id, actor_of(member)) as draft:
+            credential = credentials.of(self._directory, member)
+            if credential.password_hash == known:
+                credentials.set_password(draft, credential, made)
+
+    async def _use_code(self, member: Member, code: str) -> None:
+        """Take the code, once and durably."""
+        async with self._directory.changing(member.organization_id, actor_of(member)) as draft:
+            credential = credentials.of(self._directory, member)
+            secret = self.secret_of(credential)
+            after = credential.totp_last_step
+            step = None if secret is None else totp.step_of(secret, code, self._times.now_ms(), after=after)
+            if step is not None:
+                credentials.use_step(draft, credential, step)
+            else:
+                credentials.use_recovery_code(draft, credential, totp.recovery_digest(code))
+
+    def _half(self, member: Member) -> str:
+        step = secrets.token_urlsafe(STEP_BYTES)
+        self._halves[_digest(step)] = Half(member.member_id, self._times.now_ms() + STEP_LIFE_MS)
+        if len(self._halves) > STEPS_KEPT:
+            self._halves.popitem(last=False)
+        return step
+
+    def _require(self, *asked: tuple[Throttle, str]) -> None:
+        wait = max(throttle.wait_s(key) for throttle, key in asked)
+        if wait > 0:
+            raise Fault("sign_in.too_often", f"Try again in {wait} s.", retry_after_s=wait)
+
+
+def actor_of(member: Member) -> Actor:
+    """As the log names a member."""
+    return Actor("user", member.member_id)
+
+
+def _digest(step: str) -> bytes:
+    return hashlib.sha256(step.encode("utf-8", "replace")).digest()
