@@ -381,7 +381,7 @@ class OpenWork(Document, frozen=True, kw_only=True):
 
 
 class SessionShown(Document, frozen=True, kw_only=True):
-    """One line of the list of sessions."""
+    """One line of the list of sessions. `waiting` counts what waits for a person in it."""
 
     id: str
     endpoint_id: str
@@ -392,6 +392,10 @@ class SessionShown(Document, frozen=True, kw_only=True):
     state: str
     created_at: str
     updated_at: str
+    endpoint: str | None
+    client_group: str | None
+    owner_name: str | None
+    waiting: int
 
 
 class EventShown(Document, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from caisey.api.call import Answer, Call, Route
 from caisey.api.documents import Anything, SessionShown
 from caisey.api.fields import Id, Ticket, Title
 from caisey.api.pages import Page, PageQuery, decode_cursor, page_of
-from caisey.api.telling import telling_for
+from caisey.api.telling import Names, telling_for
 from caisey.api.times import at
 from caisey.control.access import Role
 from caisey.control.directory import endpoints
@@ -29,12 +29,13 @@ from caisey.core.session import Session
 
 Calls = Annotated[tuple[Id, ...], Meta(max_length=10_000)]
 _LIST: Final = """
-    SELECT session_id, endpoint_id, client_group_id, title, ticket, owner, state, created_at_ms, updated_at_ms
+    SELECT session_id, endpoint_id, client_group_id, title, ticket, owner, state, created_at_ms, updated_at_ms,
+        (SELECT count(*) FROM attention WHERE attention.session_id = sessions.session_id)
     FROM sessions
     WHERE organization_id = ?1 AND (?2 IS NULL OR client_group_id IN (SELECT value FROM json_each(?2)))
         AND (?3 IS NULL OR endpoint_id = ?3) AND (?4 IS NULL OR state = ?4) AND (?5 IS NULL OR ticket = ?5)
-        AND (created_at_ms, session_id) < (?6, ?7)
-    ORDER BY created_at_ms DESC, session_id DESC LIMIT ?8
+        AND (?6 IS NULL OR owner = ?6) AND (created_at_ms, session_id) < (?7, ?8)
+    ORDER BY created_at_ms DESC, session_id DESC LIMIT ?9
 """
 _NEWEST: Final = (2**63 - 1, "")
 
@@ -46,6 +47,7 @@ class SessionsQuery(PageQuery, frozen=True, kw_only=True):
     endpoint: Id | None = None
     state: Literal["open", "closed"] | None = None
     ticket: Ticket | None = None
+    owner: Id | None = None
 
 
 class SessionBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,14 +89,21 @@ ALL: Final = SessionQuery()
 async def list_sessions(call: Call) -> Answer:
     query: SessionsQuery = call.query
     after = decode_cursor(query.cursor, tuple[int, str]) or _NEWEST
-    filters = (query.endpoint_id or query.endpoint, query.state, query.ticket)
+    filters = (query.endpoint_id or query.endpoint, query.state, query.ticket, query.owner)
     values = (*scope.in_sight(call.principal), *filters, *after, query.limit + 1)
     rows = await call.services.log.query(_LIST, values)
-    return Answer(page_of(rows, query.limit, lambda row: (row[7], row[0]), _line))
+    return Answer(page_of(rows, query.limit, lambda row: (row[7], row[0]), lambda row: _line(call, row)))
 
 
-def _line(row: tuple[Any, ...]) -> SessionShown:
+def _line(call: Call, row: tuple[Any, ...]) -> SessionShown:
+    directory = call.services.directory
+    endpoint = directory.endpoints.get(row[1])
+    group = directory.client_groups.get(row[2] or "")
     return SessionShown(
+        endpoint=None if endpoint is None else endpoint.name,
+        client_group=None if group is None else group.name,
+        owner_name=Names(directory, call.principal.organization_id).get(row[5]),
+        waiting=int(row[9]),
         id=row[0],
         endpoint_id=row[1],
         client_group_id=row[2],
