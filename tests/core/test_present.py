@@ -300,6 +300,23 @@ def test_what_was_shown_before_the_start_is_told_as_it_was() -> None:
     assert shown(world)["tool_calls"][0]["now"]["summary"].startswith('We showed "Lost contact before it answered".')
 
 
+def test_a_first_try_that_a_second_one_overtook_counts_as_sent() -> None:
+    """Nobody confirmed it; the computer came back, took the second one, and was asked about the first after that."""
+    world = World()
+    world.prompt()
+    world.disconnect()
+    world.advance(10_000)
+    world.connect(incarnation="I2")
+    world.statements_read()
+    world.receipt("acknowledged", number=2)
+    world.state("superseded", number=1)
+    world.receipt("started", number=2, pid=7)
+    world.finish(number=2)
+    call = shown(world)["tool_calls"][0]
+    assert call["attempts"][0]["verdict"]["label"] == "Did not arrive in time"
+    assert call["now"]["summary"] == "It ran and gave a result. Sent twice; the first did not arrive."
+
+
 def test_an_earlier_try_that_ran_is_that_result_and_ran_once() -> None:
     world = World()
     world.prompt()

@@ -433,6 +433,9 @@ def closed_calls() -> Iterator[Session]:
     first = replace(gone, verdict=done)
     second = replace(gone, number=2, verdict=superseded, counted=True)
     yield session_of((first, second), Effect.MUTATING, CallState.ENDED, outcome="done")
+    overtaken = replace(first, verdict=superseded, started_at_ms=None)
+    took_over = replace(gone, number=2, verdict=done, counted=True, acknowledged_at_ms=START)
+    yield session_of((overtaken, took_over), Effect.MUTATING, CallState.ENDED, outcome="done")
     for kind in (Kind.ANSWERED, Kind.EMPTY):
         lost = e.Verdict(Kind.ORPHANED, Ran.NO, None, (0,))
         second = replace(gone, number=2, verdict=e.Verdict(kind, Ran.YES, None, (0,)), counted=True)
@@ -461,8 +464,9 @@ def steps_before() -> Iterator[tuple[Session, str]]:
 def test_every_call_that_stands_or_was_closed_has_words_that_fit() -> None:
     sessions = [(s, "tcl_1") for s in closed_calls()] + list(steps_before())
     for session, call_id in sessions:
-        for view in (endpoint(True), endpoint(False)):
-            words = describe(session, session.calls[call_id], None, view, NOW, telling=NOISY)
+        call = session.calls[call_id]
+        for view, attempt in itertools.product((endpoint(True), endpoint(False)), (None, *call.attempts)):
+            words = describe(session, call, attempt, view, NOW, telling=NOISY)
             REACHED.add(words.entry)
             check(words, words.entry)
 

@@ -131,7 +131,16 @@ class Scene:
     @property
     def tries(self) -> int:
         """How often it was really sent."""
-        return sum(1 for a in self.call.attempts if a.dispatched_at_ms is not None and _is_try(a))
+        sent = [a for a in self.call.attempts if a.dispatched_at_ms is not None]
+        return sum(1 for a in sent if _is_try(a) or self.overtaken(a))
+
+    def overtaken(self, attempt: Attempt) -> bool:
+        """Whether a later try took its place: it came too late, or never, and nothing earlier had run either."""
+        if attempt.verdict is None or attempt.verdict.code != "attempt.superseded":
+            return False
+        alike = [a for a in self.call.attempts if a.consent == attempt.consent]
+        ran_before = any(a.number < attempt.number and a.started_at_ms is not None for a in alike)
+        return not ran_before and any(a.number > attempt.number and a.acknowledged_at_ms is not None for a in alike)
 
     @property
     def safe(self) -> bool:

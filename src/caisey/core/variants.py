@@ -138,6 +138,8 @@ def _refused(s: Scene, a: Attempt, v: e.Verdict) -> str:
     code = v.code or ""
     if code == "runtime.busy":
         return "refused.busy.automatic" if s.automatic_after(a) else "refused.busy"
+    if s.overtaken(a):
+        return "refused.overtaken"
     return _REFUSED_BY_CODE.get(code, "refused.other")
 
 

@@ -53,7 +53,7 @@ FACTS: dict[str, str] = {
     "statement.started": "The computer's record: started.",
     "statement.finished": "The computer's record: it has ended.",
     "statement.process_gone": "The computer's record: it started, the process is gone, no end is recorded.",
-    "statement.superseded": "The computer's record: an earlier try ran or runs; this one ran nothing.",
+    "statement.superseded": "The computer's record: another try ran or runs; this one ran nothing.",
     "statement.doubtful": "The computer's record says that it did not run, but it went back in time.",
     "heartbeats_missed": "The agent missed its check-ins. Silent for {span}.",
     "bridge_closed": "The connection of the agent closed (code {code}).",

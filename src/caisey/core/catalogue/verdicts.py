@@ -327,6 +327,9 @@ _NOT_RUN: dict[str, Entry] = {
         "Already taken up",
         "An earlier try of this request ran or runs. This one was not needed and did not run.",
     ),
+    "refused.overtaken": Entry(
+        Tone.PLAIN, "Did not arrive in time", "It was sent again, and that try was taken up. This one did not run."
+    ),
     "refused.withdrawn": Entry(Tone.PLAIN, "Taken back before it started", "We took this try back. It did not run."),
     "refused.changed": Entry(
         Tone.ASK,
