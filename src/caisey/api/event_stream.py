@@ -118,6 +118,6 @@ def spelled(event: Stored) -> bytes:
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.sequence, event.type.encode(), data)
 
 
-def aside(name: str, document: Any) -> bytes:
+def aside(name: str, items: Any) -> bytes:
     """Something beside the log. It has no id: where a reader goes on is the log's to say."""
-    return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(document))
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode({"type": name, "items": items}))

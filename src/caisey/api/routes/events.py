@@ -102,7 +102,7 @@ async def stream_session(call: Call) -> Sending:
         lambda last: log.read_session(session.id, last, PAGE),
         lambda event: True,
         around=lambda: services.presence.here(session.id, call.principal.actor, services.clock.now_ms()),
-        aside=(lambda: aside("presence", _present(call, session.id))) if query.presence else None,
+        aside=(lambda: aside("presence", _present(call, session.id).items)) if query.presence else None,
     )
 
 

@@ -91,7 +91,7 @@ function toggleHelp() {
   if (!panel) return false;
   const list = panel.querySelector(".keys-list");
   if (!list.childElementCount) {
-    for (const one of shortcuts) {
+    for (const one of shortcuts.filter((shown) => shown.label)) {
       const keys = document.createElement("dt");
       one.keys.forEach((key, place) => {
         const cap = document.createElement("kbd");

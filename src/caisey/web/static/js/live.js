@@ -18,6 +18,7 @@ const CAUGHT_UP_SHOWN_MS = 4_000;
 
 const handlers = new Set();
 const states = new Set();
+const asides = new Set();
 const source = document.body.dataset.stream;
 let last = Number(document.body.dataset.sequence || 0);
 let failures = 0;
@@ -30,6 +31,12 @@ let waiting = null;
 export function onEvents(handler) {
   handlers.add(handler);
   return () => handlers.delete(handler);
+}
+
+/** `handler(event)` is called with what stands beside the log: it has a type and no sequence, and is not kept. */
+export function onAside(handler) {
+  asides.add(handler);
+  return () => asides.delete(handler);
 }
 
 /** `handler({connected, since})` is called when the connection changes. */
@@ -52,6 +59,10 @@ let batch = [];
 let planned = false;
 
 function hand(event) {
+  if (typeof event.sequence !== "number") {
+    for (const handler of asides) handler(event);
+    return;
+  }
   if (event.sequence <= last) return; // told twice, shown once
   last = event.sequence;
   batch.push(event);
