@@ -300,6 +300,20 @@ def test_what_was_shown_before_the_start_is_told_as_it_was() -> None:
     assert shown(world)["tool_calls"][0]["now"]["summary"].startswith('We showed "Lost contact before it answered".')
 
 
+def test_a_record_that_went_back_is_not_said_to_show_no_end() -> None:
+    """It does not know the command at all, so what it shows, or does not, says nothing about an end."""
+    world = World()
+    world.prompt()
+    world.run()
+    world.disconnect()
+    world.connect(incarnation="I2", regressed=True)
+    world.state("never_received", at=1)
+    world.advance(130_000)
+    call = shown(world)["tool_calls"][0]
+    assert call["ran"] == "unconfirmed"
+    assert call["now"]["label"] == "The computer's record went back in time"
+
+
 def test_a_first_try_that_a_second_one_overtook_counts_as_sent() -> None:
     """Nobody confirmed it; the computer came back, took the second one, and was asked about the first after that."""
     world = World()

@@ -89,7 +89,7 @@ def _died(s: Scene, a: Attempt, v: e.Verdict) -> str:
         return f"runtime_died.{word}.automatic" if s.is_back(a) else f"runtime_died.{word}.not_back.automatic"
     if _ended_by(a) == "shutdown":
         return "runtime_died.shutdown"
-    if is_doubtful(a) and not started(a):
+    if (is_doubtful(a) and not started(a)) or (fact_time(a, "journal_regressed") is not None and not is_gone(a)):
         return "runtime_died.doubtful"
     if not (s.is_back(a) or a.final_word):
         if s.telling.neighbours_answer:
