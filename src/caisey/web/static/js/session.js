@@ -1,0 +1,373 @@
+// The session page: what happens is shown as it happens. The server says everything in words; this script fetches the
+// parts that changed (at most once a second), keeps what the reader has opened, and sends NOW's forms without a reload.
+
+import { onEvents, onAside, advance } from "./live.js";
+import { refreshTimes } from "./times.js";
+import { morph, parse } from "./session/morph.js";
+import { mount, told, viewOf } from "./session/output.js";
+import { startKeys } from "./session/keys.js";
+
+const id = document.body.dataset.session;
+const here = `/sessions/${id}`;
+const ONCE_MS = 1_000; // text changes at most once a second
+const STRIP_MS = 10_000; // how long the computer may not have been asked about
+const MANY = 20;
+
+const state = {
+  prompts: new Set(), // requests whose rows have to be looked at
+  open: new Set(), // steps whose bodies have to be looked at
+  callPrompt: new Map(), // step -> request
+  item: new URLSearchParams(location.search).get("item"),
+  act: new URLSearchParams(location.search).get("act"),
+  more: {}, // what else the open form was asked with
+  last: 0,
+  busy: false,
+  again: false,
+  timer: 0,
+  failed: 0,
+};
+
+const now = () => document.getElementById("now");
+const transcript = document.getElementById("transcript");
+for (const step of document.querySelectorAll(".step")) state.callPrompt.set(step.id, step.closest("[data-request]").id);
+
+// -- looking again ---------------------------------------------------------------------------------------------------
+
+/** Looks again soon: at once where nothing changed for a second, else when the second is over. */
+function soon(wait = 0) {
+  clearTimeout(state.timer);
+  const due = Math.max(wait, state.last + ONCE_MS - performance.now(), 30);
+  state.timer = setTimeout(look, due);
+}
+
+function query(extra = {}) {
+  const asked = new URLSearchParams();
+  if (state.prompts.size) asked.set("prompts", [...state.prompts].slice(0, MANY).join(","));
+  if (state.open.size) asked.set("open", [...state.open].slice(0, MANY).join(","));
+  if (state.item) asked.set("item", state.item);
+  if (state.act) {
+    asked.set("act", state.act);
+    for (const [name, value] of Object.entries(state.more)) asked.set(name, value);
+    const form = now();
+    if (form?.dataset.form === state.act && form.dataset.seen && !extra.fresh) asked.set("seen", form.dataset.seen);
+  }
+  return asked;
+}
+
+async function look(extra = {}) {
+  if (state.busy) {
+    state.again = true;
+    return;
+  }
+  state.busy = true;
+  clearTimeout(state.timer);
+  const asked = query(extra);
+  const taken = { prompts: new Set(state.prompts), open: new Set(state.open) };
+  state.prompts.clear();
+  state.open.clear();
+  try {
+    const answer = await fetch(`${here}/parts?${asked}`, { headers: { "x-caisey-part": "1" }, cache: "no-store" });
+    if (!answer.ok) throw new Error(String(answer.status));
+    show(await answer.text(), extra);
+    state.failed = 0;
+  } catch {
+    // What could not be fetched is asked for again; the live line says that we are behind.
+    for (const one of taken.prompts) state.prompts.add(one);
+    for (const one of taken.open) state.open.add(one);
+    state.failed += 1;
+  } finally {
+    state.busy = false;
+    state.last = performance.now();
+    if (state.again || state.prompts.size) {
+      state.again = false;
+      soon(state.failed ? Math.min(10_000, 500 * 2 ** state.failed) : 0);
+    } else {
+      rest();
+    }
+  }
+}
+
+/** When to look again though nothing happens: words have an age in them, and the computer's proof too. */
+function rest() {
+  const part = now();
+  const wait = document.hidden ? 30_000 : Math.min(Number(part?.dataset.again || STRIP_MS), STRIP_MS);
+  clearTimeout(state.timer);
+  state.timer = setTimeout(() => {
+    const prompt = now()?.dataset.prompt;
+    if (prompt && Number(now().dataset.again) < STRIP_MS) state.prompts.add(prompt);
+    look();
+  }, Math.max(wait, ONCE_MS));
+}
+
+// -- showing ---------------------------------------------------------------------------------------------------------
+
+function show(html, { focus } = {}) {
+  const fresh = parse(html);
+  const root = fresh.getElementById("parts");
+  if (!root) return;
+  const before = { entry: now()?.dataset.entry, item: now()?.dataset.item };
+  const bottom = atBottom();
+  for (const part of [...root.children]) {
+    const present = document.getElementById(part.id);
+    if (present) morph(present, part);
+    else if (part.dataset.request !== undefined) add(part);
+  }
+  for (const step of root.querySelectorAll(".step")) state.callPrompt.set(step.id, step.closest("[data-request]").id);
+  document.getElementById("no-requests")?.remove();
+  ready(document);
+  announce(before);
+  if (focus) focusForm(focus);
+  if (bottom) toBottom();
+  for (const view of document.querySelectorAll(".pane[data-mounted]")) viewOf(view)?.renew();
+}
+
+// A request that is new here: in its place, and opened if it is the newest one.
+function add(part) {
+  const made = document.importNode(part, true);
+  const end = document.getElementById("end-of-transcript");
+  transcript.insertBefore(made, end);
+  const first = made.querySelector(".step");
+  if (first) {
+    first.open = true;
+    loadBody(first);
+  }
+}
+
+function ready(within) {
+  refreshTimes(within);
+  for (const step of within.querySelectorAll(".step[open]")) for (const pane of step.querySelectorAll(".pane:not([data-mounted])")) {
+    if (pane.closest("details:not([open])") === null) mount(pane);
+  }
+}
+
+function loadBody(step) {
+  const body = step.querySelector(".body");
+  if (body?.dataset.empty === undefined) return ready(step.parentElement);
+  state.open.add(step.id);
+  state.prompts.add(step.closest("[data-request]").id);
+  state.last = 0;
+  soon();
+}
+
+const atBottom = () => transcript.scrollHeight - transcript.scrollTop - transcript.clientHeight < 80;
+const toBottom = () => { transcript.scrollTop = transcript.scrollHeight; };
+
+const say = document.getElementById("say");
+const sayNow = document.getElementById("say-now");
+
+// Only changes of the label are spoken, each once; what needs somebody is spoken at once.
+function announce(before) {
+  const part = now();
+  const label = part?.querySelector("#now-title")?.textContent.trim() ?? "";
+  const bar = document.getElementById("now-bar");
+  bar.textContent = part?.dataset.entry ? `${label} ▸` : "";
+  bar.className = `now-bar ${[...(part?.classList ?? [])].filter((one) => one.startsWith("tone-")).join(" ")}`;
+  if (part?.dataset.entry !== before.entry || part?.dataset.item !== before.item) {
+    (part?.dataset.tone === "ask" || part?.dataset.tone === "alarm" ? sayNow : say).textContent = label;
+    document.title = part?.dataset.entry ? `${label} · ${titleRest}` : titleRest;
+  }
+}
+const titleRest = document.title.split(" · ").slice(now()?.dataset.entry ? 1 : 0).join(" · ");
+
+// -- events ----------------------------------------------------------------------------------------------------------
+
+onEvents((events) => {
+  let work = false;
+  for (const event of events) {
+    const { type, payload } = event;
+    if (type === "attempt.output") {
+      told(payload.tool_call_id, payload.number, payload.stream, payload.offset + payload.length);
+      continue;
+    }
+    work = true;
+    if (type === "prompt.accepted") for (const call of payload.calls) state.callPrompt.set(call.id, payload.prompt_id);
+    if (type === "tool_call.replaced") state.callPrompt.set(payload.call.id, state.callPrompt.get(payload.tool_call_id));
+    const prompt = payload.prompt_id ?? state.callPrompt.get(payload.tool_call_id);
+    if (prompt) touch(prompt);
+  }
+  if (work) soon();
+});
+
+function touch(prompt) {
+  state.prompts.add(prompt);
+  const section = document.getElementById(prompt);
+  for (const step of section?.querySelectorAll(".step[open]") ?? []) state.open.add(step.id);
+}
+
+onAside((event) => {
+  if (event.type === "presence") soon();
+});
+
+// -- what the reader does --------------------------------------------------------------------------------------------
+
+document.addEventListener("toggle", (event) => {
+  const details = event.target;
+  if (!(details instanceof HTMLDetailsElement) || !details.open) return;
+  if (details.classList.contains("step")) loadBody(details);
+  else ready(details.parentElement);
+}, true);
+
+document.addEventListener("click", (event) => {
+  if (event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  const link = event.target.closest?.("a");
+  if (!link) return;
+  if (link.matches("[data-open-form], [data-go]")) {
+    event.preventDefault();
+    openForm(new URL(link.href).searchParams, link);
+  } else if (link.getAttribute("href")?.startsWith("#")) {
+    const target = document.getElementById(link.getAttribute("href").slice(1));
+    if (target?.classList.contains("step")) reveal(target);
+    if (target?.id === "now") { event.preventDefault(); goToNow(); }
+  } else if (link.matches("[data-older]")) {
+    event.preventDefault();
+    older(link);
+  }
+});
+
+/** Opens, changes or closes a form in NOW. */
+export function openForm(parameters, from = null) {
+  state.item = parameters.get("item");
+  state.act = parameters.get("act");
+  state.more = {};
+  for (const name of ["from", "secret"]) if (parameters.get(name)) state.more[name] = parameters.get(name);
+  const shown = new URLSearchParams();
+  if (state.item) shown.set("item", state.item);
+  if (state.act) shown.set("act", state.act);
+  history.replaceState(history.state, "", `${here}${shown.size ? `?${shown}` : ""}`);
+  look({ fresh: true, focus: state.act ? "form" : from?.dataset.back !== undefined ? "panel" : null });
+}
+
+function focusForm(what) {
+  const part = now();
+  if (what === "panel") return focusFirst(part);
+  // The pointer stands on what is safe: a field to fill in, else the way on where it only reads, else the heading.
+  const target = part.querySelector("[autofocus]") ?? part.querySelector("#now-form textarea, #now-form input:not([type=hidden]):not([name=reason])")
+    ?? part.querySelector("#now-send") ?? part.querySelector("[data-back]") ?? part;
+  target.focus({ preventScroll: false });
+}
+
+/** The first action that is safe, else the panel itself. */
+export function focusFirst(part = now()) {
+  const first = part.querySelector(".action-first .press:not(:disabled)") ?? part.querySelector("#now-send") ?? part;
+  first.focus();
+}
+
+export function goToNow() {
+  const part = now();
+  part.scrollIntoView({ block: "nearest" });
+  focusFirst(part);
+}
+
+/** A step in sight, opened. */
+export function reveal(step, { focus = true } = {}) {
+  step.open = true;
+  loadBody(step);
+  for (const other of document.querySelectorAll(".step.here")) other.classList.remove("here");
+  step.classList.add("here");
+  step.scrollIntoView({ block: "nearest" });
+  if (focus) step.querySelector("summary").focus({ preventScroll: true });
+}
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (!form.matches?.("[data-act]")) return;
+  event.preventDefault();
+  if (form.dataset.sending !== undefined) return; // pressed twice: sent once
+  form.dataset.sending = "";
+  const button = event.submitter ?? form.querySelector("[type=submit]");
+  const label = button?.textContent;
+  button?.setAttribute("aria-disabled", "true");
+  const asked = query();
+  try {
+    const answer = await fetch(`${form.getAttribute("action")}?${asked}`, {
+      method: "POST",
+      headers: { "x-caisey-part": "1" },
+      body: new URLSearchParams(new FormData(form)),
+    });
+    const html = await answer.text();
+    if (answer.status === 401) return location.assign(`/sign-in?next=${encodeURIComponent(here)}`);
+    if (answer.ok) {
+      state.act = null;
+      state.item = null;
+      state.more = {};
+      history.replaceState(history.state, "", here);
+      leaveForm();
+    }
+    delete form.dataset.sending;
+    show(html, { focus: answer.ok ? "panel" : "form" });
+    now().scrollIntoView({ block: "nearest" });
+    soon();
+  } catch {
+    // Not known if it came there: the same key makes the next press the same request.
+    delete form.dataset.sending;
+    button?.removeAttribute("aria-disabled");
+    if (button && label) button.textContent = label;
+    say.textContent = document.getElementById("live-line")?.textContent ?? "";
+  }
+});
+
+// What was typed into a form that was taken must not meet the next one.
+function leaveForm() {
+  for (const form of now().querySelectorAll("form")) form.remove();
+}
+
+async function older(link) {
+  const answer = await fetch(link.href, { cache: "no-store" });
+  if (!answer.ok) return location.assign(link.href);
+  const fresh = parse(await answer.text());
+  const place = link.closest(".older");
+  const height = transcript.scrollHeight;
+  const more = fresh.querySelector("[data-older]")?.closest(".older");
+  const made = [...fresh.querySelectorAll("[data-request]")].map((one) => document.importNode(one, true));
+  for (const one of made) for (const step of one.querySelectorAll(".step")) {
+    state.callPrompt.set(step.id, one.id);
+    step.open = false;
+  }
+  place.after(...made);
+  if (more) place.replaceChildren(...document.importNode(more, true).childNodes);
+  else place.remove();
+  refreshTimes(transcript);
+  transcript.scrollTop += transcript.scrollHeight - height;
+}
+
+// -- the bar that leads back to NOW on a phone -----------------------------------------------------------------------
+
+const bar = document.getElementById("now-bar");
+new IntersectionObserver(([seen]) => { bar.hidden = seen.isIntersecting || !now()?.dataset.entry; }, { threshold: 0.05 }).observe(now());
+
+// -- links to a step or a line ---------------------------------------------------------------------------------------
+
+async function followLink() {
+  const [call, attempt, stream, offset] = decodeURIComponent(location.hash.slice(1)).split("~");
+  const step = document.getElementById(call);
+  if (!step?.classList.contains("step")) return false;
+  reveal(step, { focus: false });
+  if (offset === undefined || !/^\d+$/.test(offset)) return true;
+  for (let tries = 0; tries < 100; tries += 1) {
+    const pane = document.getElementById(`pane-${call}-${attempt}-${stream}`);
+    if (pane) {
+      mount(pane).goTo(Number(offset));
+      return true;
+    }
+    await new Promise((go) => setTimeout(go, 50));
+  }
+  return true;
+}
+addEventListener("hashchange", followLink);
+
+// -- begin -----------------------------------------------------------------------------------------------------------
+
+try {
+  localStorage.setItem("caisey.last-session", here);
+} catch { /* storage may be closed to us */ }
+if (matchMedia("(max-width: 999px)").matches) document.querySelector(".steps-sheet")?.removeAttribute("open");
+ready(document);
+announce({ entry: now()?.dataset.entry, item: now()?.dataset.item });
+startKeys({ openForm, focusFirst, goToNow, reveal });
+if (location.hash && location.hash !== "#now") followLink();
+else if (!new URLSearchParams(location.search).get("before")) toBottom();
+if (state.act) focusForm("form");
+document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
+rest();
+document.body.dataset.ready = "";
+export { advance };
