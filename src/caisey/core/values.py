@@ -75,6 +75,11 @@ def _ran_sentence(s: Scene, a: Attempt | None) -> str:
     return Own(s.phrase(f"ran_sentence.{ran.value}"))
 
 
+def _what_ran(s: Scene, a: Attempt | None) -> str:
+    """Of a call that was closed as it stood: this very call, not an earlier try of it."""
+    return Own(s.phrase(f"what_ran.{s.ran.value}"))
+
+
 # -- the execution -----------------------------------------------------------------------------------------------
 
 
@@ -314,6 +319,7 @@ PLACES: dict[str, Place] = {
     "times": _times,
     "first": _first,
     "ran_sentence": _ran_sentence,
+    "what_ran": _what_ran,
     "code": _code,
     "signal": _signal,
     "limit": _limit,

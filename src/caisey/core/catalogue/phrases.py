@@ -16,6 +16,11 @@ PHRASES: dict[str, str] = {
     "ran_sentence.yes": "It ran earlier.",
     "ran_sentence.partly": "An earlier try started.",
     "ran_sentence.unconfirmed": "An earlier try may have run.",
+    # the same of a call that was closed
+    "what_ran.no": "Nothing ran.",
+    "what_ran.yes": "It ran.",
+    "what_ran.partly": "It had started.",
+    "what_ran.unconfirmed": "It may have run.",
     "ran_known_when": "Known when {computer} answers",
     # who
     "who.user": "a technician",

@@ -208,17 +208,17 @@ _STANDING: dict[str, Entry] = {
     "closed.accepted_partial": Entry(
         Tone.PLAIN,
         "Closed with what we have",
-        "{who} kept what was there at {time}. {ran_sentence}",
+        "{who} kept what was there at {time}. {what_ran}",
         ("edit", "(again)"),
     ),
     "closed.dropped": Entry(
-        Tone.PLAIN, "Closed without an answer", "{who} closed it at {time}. {ran_sentence}", ("edit", "(again)")
+        Tone.PLAIN, "Closed without an answer", "{who} closed it at {time}. {what_ran}", ("edit", "(again)")
     ),
     "closed.resumed_past": Entry(
-        Tone.PLAIN, "Left behind", "{who} continued after it at {time}. {ran_sentence}", ("edit", "(again)")
+        Tone.PLAIN, "Left behind", "{who} continued after it at {time}. {what_ran}", ("edit", "(again)")
     ),
-    "closed.replaced": Entry(Tone.PLAIN, "Edited", "{who} sent an edited one at {time}. {ran_sentence}"),
-    "closed.kept": Entry(Tone.PLAIN, "Kept open", "The session was closed. {ran_sentence}"),
+    "closed.replaced": Entry(Tone.PLAIN, "Edited", "{who} sent an edited one at {time}. {what_ran}"),
+    "closed.kept": Entry(Tone.PLAIN, "Kept open", "The session was closed. {what_ran}"),
     "page.behind": Entry(
         Tone.WAIT,
         "This page is behind",
