@@ -47,6 +47,14 @@ def test_output_goes_to_stdout_and_words_to_stderr(stub: Stub, caisey: Cli) -> N
     assert opened.body == {"endpoint_id": next(iter(stub.endpoints)), "title": "uptime"}
 
 
+def test_a_command_that_waits_for_a_keyboard_is_named_before_it_is_sent(stub: Stub, caisey: Cli) -> None:
+    stub.on_prompt = answers()
+    done = caisey("prompt", "ACCT-07", "--", "apt-get install cups")
+    assert "“apt-get install” usually waits for somebody at a keyboard." in done.err
+    assert done.err.index("usually waits") < done.err.index("Done")
+    assert "usually waits" not in caisey("prompt", "ACCT-07", "--", "apt-get -y install cups").err
+
+
 def test_the_words_of_a_command_keep_their_borders(stub: Stub, caisey: Cli) -> None:
     stub.on_prompt = answers()
     caisey("prompt", "acct-07", "--reads-only", "--limit", "1.5m", "--", "grep", "-r", "two words", "--help", "--")

@@ -17,6 +17,7 @@ from caisey.cli.faults import CliFault, Unreachable
 from caisey.cli.follow import GIVE_UP_S, Follower
 from caisey.cli.outputs import Outputs
 from caisey.cli.safe_text import VisibleStream
+from caisey.core.interactive import waits_for
 
 Document = dict[str, Any]
 
@@ -39,6 +40,7 @@ def send_and_follow(run: Run, session: Document, endpoint: Document, body: Docum
     for call in body.get("tool_calls", []):
         effect = calls.EFFECT_WORDS.get(call.get("effect", ""))
         run.terminal.say(f"{place}: {calls.one_line(call)}" + (f"  ({effect})" if effect else ""), "plain")
+        warn_of_waiting(run, endpoint, call)
     try:
         prompt = run.api.post(f"/sessions/{session['id']}/prompts", body, key=options.key or new_key())
     except (KeyboardInterrupt, LostAnswer) as error:
@@ -52,6 +54,21 @@ def send_and_follow(run: Run, session: Document, endpoint: Document, body: Docum
         accepted(run, prompt)
         return
     follow(run, prompt, computer, options)
+
+
+def warn_of_waiting(run: Run, endpoint: Document, call: Document) -> None:
+    """Before it is sent: a prompt that nobody sees is the commonest command that never ends."""
+    arguments = call.get("arguments")
+    command = arguments.get("command") if isinstance(arguments, dict) else None
+    fact = (endpoint.get("facts") or {}).get("os")
+    system = str(fact.get("value") if isinstance(fact, dict) else fact or "")
+    if not isinstance(command, str) or (isinstance(arguments, dict) and "stdin" in arguments):
+        return
+    waits = waits_for(str(call.get("tool")), command, windows=system.lower().startswith("win"))
+    if waits is not None:
+        run.terminal.say(
+            f"  “{waits}” usually waits for somebody at a keyboard. It is answered by caisey act … input.", "ask"
+        )
 
 
 def accepted(run: Run, prompt: Document) -> None:
