@@ -9,10 +9,8 @@ import argparse
 import os
 import sys
 
-from caisey.core.attempt import NEUTRAL, TRANSITIONS
-from caisey.core.events import type_of_class
-from caisey.core.states import AttemptState
 from tests.simulation import defects
+from tests.simulation.coverage import CELLS, MOVES, REACHABLE, UNREACHABLE, wrong_with
 from tests.simulation.regressions import REGRESSIONS
 from tests.simulation.runs import Sum, many, quiet, shortened
 from tests.simulation.story import Story, story
@@ -108,18 +106,16 @@ def _tell(seed: str, broken: str) -> None:
 
 
 def _coverage(total: Sum, *, listed: bool) -> None:
-    cells = {(str(state), type_of_class(event)) for state, row in TRANSITIONS.items() for event in row}
-    cells |= {(str(state), type_of_class(event)) for state in AttemptState for event in NEUTRAL}
-    visited = set(total.cells) & cells
-    moves = {(str(state), type_of_class(event)) for state, row in TRANSITIONS.items() for event in row}
+    visited = set(total.cells) & CELLS
     faults = {fault for *_, fault in total.fault_cells}
     print(
-        f"coverage: {len(visited & moves)} of {len(moves)} transitions, {len(visited)} of {len(cells)} state × event,"
-        f" {len(total.fault_cells)} state × event × fault ({len(faults)} kinds in force)"
+        f"coverage: {len(visited & MOVES)} of {len(MOVES & REACHABLE)} transitions,"
+        f" {len(visited)} of {len(REACHABLE)} state × event, {len(total.fault_cells)} state × event × fault"
+        f" ({len(faults)} kinds in force); {len(UNREACHABLE)} of {len(CELLS)} cells are out of reach"
     )
     if listed:
-        for state, event in sorted(cells - visited):
-            print(f"  not visited: {state} × {event}{' (a transition)' if (state, event) in moves else ''}")
+        for line in wrong_with(visited):
+            print(f"  {line}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from caisey.protocol import limits
 from caisey.protocol.fields import BridgeKind
 from caisey.protocol.frames import Load, Owner, ToolReference
 from caisey.runtime.agent import Agent, Incarnation, Parts
@@ -28,9 +29,11 @@ from caisey.runtime.writer import JournalWriter
 from caisey.transport.bridge import Bridge
 from tests.simulation.clockwork import WORLD, Life, SimLoop
 from tests.simulation.machine import Journal, LastHeld, Machine, SimCensus, SimDatabase, SimLauncher
+from tests.simulation.network import ClientBridge
+from tests.simulation.polls import SimPolls
 
 VERSION = "0.1.0"
-Connect = Callable[["Node", BridgeKind], Awaitable[Bridge]]
+Connect = Callable[["Node", BridgeKind], Awaitable["ClientBridge | SimPolls"]]
 
 
 class SimToolbox(LocalToolbox):
@@ -48,6 +51,14 @@ class SimToolbox(LocalToolbox):
             return Order((arguments["command"],), {}, None, None, {}, None)
 
         return Planned(order_in, "/", "sim")
+
+
+class BusyExecutor(Executor):
+    """The product's own; with four calls it has as many as others with all their places and all their waiting ones."""
+
+    @property
+    def load(self) -> int:
+        return super().load + limits.RUNNING_CALLS + limits.WAITING_CALLS - 4
 
 
 class Dice:
@@ -98,6 +109,7 @@ class Node:
         self.fingerprint, self._plane_key = fingerprint, plane_key
         self._loop, self._seed, self._connect, self._wrong = loop, seed, connect, wrong
         self.bridges = bridges
+        self.bridge: ClientBridge | SimPolls | None = None  # the one it opened last
         self.lives = 0
         self.life: Life | None = None
         self.agent: Agent | None = None
@@ -168,7 +180,7 @@ class Node:
         budget, attempts, spool = LastHeld(), Attempts(), Spool(disk.folder)
         toolbox = SimToolbox("linux", disk.folder)
         launcher = SimLauncher(machine, disk, life, self.incarnation, budget, self.runtime_id)
-        executor = Executor(
+        executor = BusyExecutor(
             writer=writer, launcher=launcher, toolbox=toolbox, spool=spool, budget=budget, attempts=attempts,
             clock=machine, me=me,
         )  # fmt: skip
@@ -204,7 +216,8 @@ class Node:
 
     async def connect(self, kind: BridgeKind) -> Bridge:
         """A bridge of this kind. Raises `BridgeClosedError`."""
-        return await self._connect(self, kind)
+        self.bridge = await self._connect(self, kind)
+        return self.bridge
 
 
 class Way:

@@ -62,6 +62,7 @@ class Oracle:
         self.words: dict[tuple[str, str, int], dict[str, int]] = {}
         self.cloned: set[str] = set()
         self.went_back: set[str] = set()
+        self.lied: set[str] = set()  # journals whose runtimes said what was not so
         self.restored = False
 
     def wrong(self, invariant: str, what: str) -> None:
@@ -88,6 +89,8 @@ class Oracle:
 
     def _excused(self, former: Start, start: Start) -> bool:
         """A journal that went back where nobody could tell, or a person who looked, or a copy of the computer."""
+        if {former.journal_id, start.journal_id} & self.lied:
+            return True
         if former.machine != start.machine:
             return start.journal_id in self.cloned
         if id(former) not in self.forgotten:
@@ -108,7 +111,8 @@ class Oracle:
 
     def whole(self, journal_id: str) -> bool:
         """Neither side has forgotten anything: everything has its last word some day, and is settled."""
-        return not self.restored and journal_id not in self.cloned and journal_id not in self.went_back
+        doubtful = self.cloned | self.went_back | self.lied
+        return not self.restored and journal_id not in doubtful
 
     def _call(self, call_id: str) -> ToolCall | None:
         session = self._world.session_of(call_id)
@@ -204,6 +208,7 @@ class Oracle:
         for call_id in touched:
             self.call(session, session.calls[call_id])
         self.session(session)
+        self._world.tell_lies()
 
     def session(self, session: Session) -> None:
         """Invariant 1, for a session as a whole."""
@@ -239,7 +244,7 @@ class Oracle:
         if not all(0 <= i < len(a.facts) for i in verdict.cites):
             self.wrong("verdict", f"{call.id} #{a.number} cites what is not there")
         self._false_no(call, a)
-        if verdict.ran is Ran.YES and a.finished is not None and a.finished.readable:
+        if verdict.ran is Ran.YES and a.finished is not None and a.finished.readable and a.journal_id not in self.lied:
             truth = self.by_key[call.id, a.number]
             if not any(start.ended_by == "itself" for start in truth):
                 self.wrong("ran", f"{call.id} #{a.number} did not run to its own end: {truth}")
@@ -249,7 +254,7 @@ class Oracle:
         if call is None or a.verdict is None or proved(a) is not Ran.NO:
             return
         for start in self.by_key[call.id, a.number]:
-            if start.journal_id != a.journal_id or start.journal_id in self.cloned or self.restored:
+            if start.journal_id != a.journal_id or start.journal_id in self.cloned | self.lied or self.restored:
                 continue
             if self.forgotten.get(id(start)) is False:
                 continue  # nobody could know that its journal went back
@@ -408,7 +413,7 @@ class Oracle:
             for offset, data in rows:
                 kept = kept.with_bytes(offset, len(data))
                 fits = any(s.content[offset : offset + len(data)] == data for s in self.by_key[call.id, a.number])
-                if name == "stdout" and not fits and not self._world.any_garbled:
+                if name == "stdout" and not fits and not self._world.any_garbled and a.journal_id not in self.lied:
                     self.wrong("bytes", f"{call.id} #{a.number} {name} at {offset} was never written like that")
             if kept.covered != stream.covered or sum(len(d) for _, d in rows) != stream.stored:
                 self.wrong("bytes", f"{call.id} #{a.number} {name}: stored {kept.covered}, said {stream.covered}")
@@ -421,7 +426,8 @@ class Oracle:
 
     def _lost_spool(self, a: Attempt) -> bool:
         return any(
-            id(s) in self.forgotten or s.journal_id in self.cloned for s in self.by_key[a.tool_call_id, a.number]
+            id(s) in self.forgotten or s.journal_id in self.cloned | self.lied
+            for s in self.by_key[a.tool_call_id, a.number]
         )
 
 

@@ -117,6 +117,13 @@ class SimPolls(LongPollBridge):
     def _line(self, url: str) -> SimLine:  # type: ignore[override]
         return SimLine(self._loop, lambda: self._opens(self))
 
+    def lie(self, data: bytes) -> None:
+        """A frame that the runtime's own code did not say."""
+        if self._over is None:
+            self._outbox.append(data)
+            self._outbox_bytes += len(data)
+            self._wake.set()
+
     async def send(self, data: bytes) -> None:
         """Hand one frame over."""
         if self._over is None:

@@ -10,7 +10,10 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
+from tests.simulation.lies import LIES
+
 SPAN_S = 26.0
+SENT = ("dispatched", "acknowledged", "started", "lost", "lost", "ended")
 COMPANY = 0.6
 """How many prompts have something go wrong right beside them."""
 BRIDGES = ("websocket", "websocket", "both", "both", "longpoll")
@@ -44,12 +47,15 @@ class Story(NamedTuple):
 
 
 def step(dice: random.Random) -> str:
-    """One step of a prompt: its effect and its plan."""
+    """One step of a prompt: its effect and its plan; some have a limit, some a tool that no runtime has."""
     effect = dice.choice(EFFECTS)
     take = dice.choice([5, 40, 300, 1_500, 6_000, 20_000])
     size = dice.choice([0, 10, 300, 5_000, 5_000, 90_000])
-    asks, forever = int(dice.random() < 0.07), int(dice.random() < 0.05)
-    return f"{effect} {take} {size} {dice.randrange(1, 5)} {dice.choice([0, 0, 0, 0, 3])} {asks} {forever}"
+    asks, forever = int(dice.random() < 0.1), int(dice.random() < 0.05)
+    plan = f"{effect} {take} {size} {dice.randrange(1, 5)} {dice.choice([0, 0, 0, 0, 3])} {asks} {forever}"
+    if dice.random() < 0.2:
+        plan += f" time={dice.choice([200, 2_000])}" if dice.random() < 0.5 else f" bytes={dice.choice([64, 1_000])}"
+    return plan + (" unknown" if dice.random() < 0.04 else "")
 
 
 def _prompt(d: random.Random) -> tuple[object, ...]:
@@ -67,6 +73,10 @@ def _machine(d: random.Random) -> int:
 
 def _span(d: random.Random) -> float:
     return round(d.choice([0.3, 1.0, 3.0, 6.0, 12.0]) * (0.5 + d.random()), 3)
+
+
+def _lie(d: random.Random) -> tuple[object, ...]:
+    return _node(d), d.choice(list(LIES)), d.choice(SENT), d.randrange(100), d.choice([-1, 0, 0, 1, 1, 100])
 
 
 KINDS: dict[str, tuple[float, Callable[[random.Random], tuple[object, ...]]]] = {
@@ -104,6 +114,7 @@ KINDS: dict[str, tuple[float, Callable[[random.Random], tuple[object, ...]]]] = 
     "no_forks": (0.4, lambda d: (_machine(d), _span(d))),
     "kill_shim": (0.8, lambda d: (_machine(d), d.randrange(10))),
     "kill_job": (0.9, lambda d: (_machine(d), d.randrange(10))),
+    "lie": (1.3, _lie),
     "skew": (0.3, lambda d: (_machine(d), d.choice([-7_200_000, 3_000, 600_000]))),
     # the control plane
     "plane_dies": (2.2, lambda d: (d.randrange(1, 10), d.choice(["before", "after"]))),
@@ -123,8 +134,8 @@ KINDS: dict[str, tuple[float, Callable[[random.Random], tuple[object, ...]]]] = 
 def companion(dice: random.Random, at: float, second: bool) -> Event:
     """What goes wrong just when a prompt is on its way: most windows are a few milliseconds wide."""
     node, machine = (2, 1) if second else (dice.randrange(2), 0)
-    at = round(at + dice.choice([-0.01, 0.0, 0.001, 0.01, 0.05, 0.4]), 3)
-    choice = dice.randrange(8)
+    at = round(at + dice.choice([-0.01, 0.0, 0.001, 0.01, 0.03, 0.05, 0.1, 0.4]), 3)
+    choice = dice.randrange(9)
     if choice <= 2:
         return Event(at, "crash_at", (node, dice.randrange(1, 6), dice.choice(["before", "after"])))
     if choice == 3:
@@ -135,6 +146,8 @@ def companion(dice: random.Random, at: float, second: bool) -> Event:
         return Event(at - 0.02, "wild", (node, _span(dice), dice.choice([0.0, 0.2]), 0.3, 0.3, 0.0))
     if choice == 6:
         return Event(at, dice.choice(["kill_shim", "kill_job"]), (machine, dice.randrange(10)))
+    if choice == 7:
+        return Event(at, "lie", KINDS["lie"][1](dice))
     return Event(at, "reboot", (machine, _span(dice)))
 
 

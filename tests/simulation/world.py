@@ -31,7 +31,8 @@ from caisey.core.states import Action, CallState, CancelWhy, Effect
 from caisey.protocol.fields import BridgeKind
 from caisey.protocol.frames import Leaving
 from caisey.storage.contract import AppendFailed, Overloaded
-from caisey.transport.bridge import Bridge, BridgeClosedError
+from caisey.transport.bridge import BridgeClosedError
+from tests.simulation import lies
 from tests.simulation.clockwork import WORLD, SimLoop, SpinError
 from tests.simulation.endpoint import VERSION, Node
 from tests.simulation.machine import Job, Journal, Machine, Picture
@@ -59,6 +60,16 @@ POLICY = {
     "mutating_age_s": 30.0,
     "approval_expiry_s": 20.0,
 }
+
+
+class ToTell(NamedTuple):
+    """A lie that waits for its moment."""
+
+    node: Node
+    what: str
+    state: str
+    pick: int
+    above: int
 
 
 W = TypeVar("W", bound=Wire)
@@ -119,6 +130,8 @@ class World:
         self._clone: tuple[Machine, Node] | None = None
         self.sessions: list[str] = []
         self._prompts = 0
+        self._fresh = 0
+        self._to_tell: list[ToTell] = []
 
     # -- who there is --------------------------------------------------------------------------------------------------
 
@@ -179,7 +192,7 @@ class World:
 
     # -- the network ---------------------------------------------------------------------------------------------------
 
-    async def _connect(self, node: Node, kind: BridgeKind) -> Bridge:
+    async def _connect(self, node: Node, kind: BridgeKind) -> ClientBridge | SimPolls:
         weather = self.weather[node]
         await node.machine.pause()
         if not (weather.up and weather.down):
@@ -356,6 +369,7 @@ class World:
         while self.loop.time() < end and not self.broken:
             self.loop.run_until(min(end, self.loop.time() + LOOK_S))
             self.oracle.no_deadline_forgotten()
+            self.tell_lies()
         if not self.broken:
             self._stop_faults()
         return self._settle()
@@ -428,6 +442,7 @@ class World:
 
     def _stop_faults(self) -> None:
         self._active.clear()
+        self._to_tell.clear()
         self.no_websockets.clear()
         if self._clone is not None:
             self._clone_ends()
@@ -489,10 +504,12 @@ class World:
         place = self._prompts
         calls = []
         for position, step in enumerate(steps, 1):
-            effect, _, plan = step.partition(" ")
+            effect, *plan = step.split()
+            limits = {word.partition("=")[0]: int(word.partition("=")[2]) for word in plan if "=" in word}
             calls.append(
                 e.CallSpec(
-                    f"tcl_{place}_{position}", position, "shell", 1, {"command": plan}, Effect(effect),
+                    f"tcl_{place}_{position}", position, "nothing_has_it" if "unknown" in plan else "shell", 1,
+                    {"command": " ".join(plan[:6])}, Effect(effect), e.Limits(limits.get("time"), limits.get("bytes")),
                     check={"tool": "shell", "arguments": {"command": "5 10 1 0 0 0"}},
                 )
             )  # fmt: skip
@@ -530,7 +547,8 @@ class World:
             return
         action = possible[choice % len(possible)]
         more: dict[str, Any] = {}
-        fresh = f"tcl_a{self.happened['act']}_{self.happened['act_twice']}_{call.id[4:]}"[:60]
+        self._fresh += 1
+        fresh = f"tcl_a{self._fresh}"
         if action is Action.ADJUST:
             more["new_call"] = replace(call.spec, id=fresh)
         elif action is Action.VERIFY:
@@ -735,6 +753,34 @@ class World:
         job = self._job(which, pick)
         if job is not None:
             job.kill_all()
+
+    def _do_lie(self, which: int, what: str, state: str, pick: int, above: int) -> None:
+        """A word that is not so, said once the runtime has an attempt in this state."""
+        self._to_tell.append(ToTell(self.nodes[which], what, state, pick, above))
+        self.tell_lies()
+
+    def tell_lies(self) -> None:
+        """Those whose moment has come."""
+        if self._to_tell and self.plane.ready:
+            self._to_tell = [lie for lie in self._to_tell if not self._told(lie)]
+
+    def _told(self, lie: ToTell) -> bool:
+        node, name = lie.node, lie.node.disk.name
+        fitting = [
+            a
+            for session_id in self.sessions
+            for call in self._calls(session_id)
+            for a in call.attempts
+            if a.journal_id == name and a.state == lie.state and lies.fits(lie.what, a)
+        ]
+        if not fitting or node.bridge is None or node.agent is None or not node.agent.connected.is_set():
+            return False
+        attempt = fitting[lie.pick % len(fitting)]
+        self.oracle.lied.add(name)
+        for data in lies.told(lie.what, attempt, max(0, attempt.journal_sequence + lie.above)):
+            self.tell(node.runtime_id, f"lies: {short(data)}")
+            node.bridge.lie(data)
+        return True
 
     def _do_skew(self, which: int, by_ms: int) -> None:
         self.machines[which].skew_ms += by_ms
