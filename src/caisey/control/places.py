@@ -5,7 +5,9 @@ Owns the memory of where tool calls belong. Discloses nothing: what is another's
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from caisey.control.connections import Connection
 from caisey.control.sessions import Sessions
@@ -16,7 +18,7 @@ from caisey.protocol.frames import Reference
 KEPT: Final = 50_000
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True, gc=False):
     """Where a tool call belongs. It never moves."""
 
     session_id: str

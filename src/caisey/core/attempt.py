@@ -88,7 +88,7 @@ class ImpossibleTransition(Exception):
     """A defect of ours: `decide` gave an event that the table does not have."""
 
 
-class Hold(msgspec.Struct, frozen=True):
+class Hold(msgspec.Struct, frozen=True, gc=False):
     """Why an attempt is kept back and until when."""
 
     reason: HoldReason
@@ -98,7 +98,7 @@ class Hold(msgspec.Struct, frozen=True):
     detail: str | None = None
 
 
-class Cancel(msgspec.Struct, frozen=True):
+class Cancel(msgspec.Struct, frozen=True, gc=False):
     """A wish that it does not run, or ends."""
 
     why: CancelWhy
@@ -106,7 +106,7 @@ class Cancel(msgspec.Struct, frozen=True):
     actor: e.Actor
 
 
-class Stream(msgspec.Struct, frozen=True):
+class Stream(msgspec.Struct, frozen=True, gc=False):
     """What is stored of one output stream: sorted, disjoint [start, end) ranges, and marked gaps."""
 
     covered: tuple[tuple[int, int], ...] = ()
@@ -142,7 +142,7 @@ class Stream(msgspec.Struct, frozen=True):
         return replace(self, covered=tuple(merged))
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+class Attempt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One attempt. Every state that is not ended has an owner, a deadline and a next state (see `deadlines.py`)."""
 
     tool_call_id: str

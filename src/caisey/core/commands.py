@@ -12,7 +12,7 @@ import msgspec
 from caisey.core.events import Actor, CallSpec, Limits, Origin, Shape
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True):
+class Command(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Every command derives from this."""
 
 

@@ -18,7 +18,7 @@ from caisey.core.states import ON_THE_WIRE, AttemptState, CancelWhy
 from caisey.core.tool_call import ToolCall
 
 
-class SendEffect(msgspec.Struct, frozen=True, kw_only=True):
+class SendEffect(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Every effect derives from this."""
 
     endpoint_id: str

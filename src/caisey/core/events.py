@@ -13,7 +13,7 @@ import msgspec
 from caisey.core.states import CancelWhy, Effect, HoldReason, Kind, Notice, Ran
 
 
-class Actor(msgspec.Struct, frozen=True):
+class Actor(msgspec.Struct, frozen=True, gc=False):
     """Who did something: kind is user, token, policy, runtime, model or control_plane."""
 
     kind: str
@@ -24,14 +24,14 @@ CONTROL_PLANE = Actor("control_plane", "control_plane")
 POLICY = Actor("policy", "policy")
 
 
-class Limits(msgspec.Struct, frozen=True):
+class Limits(msgspec.Struct, frozen=True, gc=False):
     """What one call may use. None means the default."""
 
     time_ms: int | None = None
     output_bytes: int | None = None
 
 
-class CallSpec(msgspec.Struct, frozen=True):
+class CallSpec(msgspec.Struct, frozen=True, gc=False):
     """One step of a prompt, as it was asked for."""
 
     id: str
@@ -45,14 +45,14 @@ class CallSpec(msgspec.Struct, frozen=True):
     check: dict[str, Any] | None = None  # {tool, arguments}: the read-only check that `verify` uses
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True, gc=False):
     """Why a prompt exists other than that somebody typed it: `verify` of a tool call."""
 
     action: str
     tool_call_id: str
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """Our conclusion about one attempt; `cites` are indices into the attempt's evidence."""
 
     kind: Kind
@@ -61,7 +61,7 @@ class Verdict(msgspec.Struct, frozen=True):
     cites: tuple[int, ...] = ()
 
 
-class Shape(msgspec.Struct, frozen=True):
+class Shape(msgspec.Struct, frozen=True, gc=False):
     """One fault of form. `found` is a type or a length, never a value."""
 
     pointer: str
@@ -69,7 +69,7 @@ class Shape(msgspec.Struct, frozen=True):
     found: str
 
 
-class Event(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=False):
+class Event(msgspec.Struct, frozen=True, gc=False, tag_field="type", omit_defaults=False):
     """Every event of a session derives from this."""
 
 
@@ -452,7 +452,7 @@ class ClockStepped(Event, frozen=True, kw_only=True, tag="session.clock_stepped"
     by_ms: int
 
 
-class Recorded(msgspec.Struct, frozen=True):
+class Recorded(msgspec.Struct, frozen=True, gc=False):
     """One event with its header. `sequence` is 0 until the log has given it one."""
 
     at_ms: int

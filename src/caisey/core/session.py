@@ -27,7 +27,7 @@ PROMPT_TRANSITIONS: dict[PromptState, dict[type[e.Event], PromptState]] = {
 ABOUT_A_CALL = (e.AttemptEvent, e.CallEvent)
 
 
-class Prompt(msgspec.Struct, frozen=True, kw_only=True):
+class Prompt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One request; its calls by id, in order of position, then of age."""
 
     id: str
@@ -40,7 +40,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     origin: e.Origin | None = None
 
 
-class Handover(msgspec.Struct, frozen=True):
+class Handover(msgspec.Struct, frozen=True, gc=False):
     """An offer that nobody has taken yet."""
 
     by: e.Actor
@@ -50,7 +50,7 @@ class Handover(msgspec.Struct, frozen=True):
     summary: str
 
 
-class Session(msgspec.Struct, frozen=True, kw_only=True):
+class Session(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Everything that was recorded of one session."""
 
     id: str = ""

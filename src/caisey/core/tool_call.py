@@ -49,7 +49,7 @@ PASSED = frozenset({"done", "accepted_partial", "resumed_past", "replaced"})
 NOT_A_TRY = frozenset({"attempt.superseded", "attempt.withdrawn"})
 
 
-class Consent(msgspec.Struct, frozen=True):
+class Consent(msgspec.Struct, frozen=True, gc=False):
     """One decision that the call may start. `confirmed_at_ms` moves when a person says so again."""
 
     number: int
@@ -58,7 +58,7 @@ class Consent(msgspec.Struct, frozen=True):
     actor: e.Actor
 
 
-class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+class ToolCall(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A step with everything that was tried for it. Times in milliseconds."""
 
     spec: e.CallSpec

@@ -14,7 +14,7 @@ from caisey.core.policy import Policy
 from caisey.core.states import Health
 
 
-class RuntimeView(msgspec.Struct, frozen=True):
+class RuntimeView(msgspec.Struct, frozen=True, gc=False):
     """One runtime of the endpoint. `bridges` is empty when it is not connected."""
 
     runtime_id: str
@@ -35,7 +35,7 @@ class RuntimeView(msgspec.Struct, frozen=True):
     version: str = ""
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """A mutating call that started (or may have) on the endpoint."""
 
     at_ms: int
@@ -44,7 +44,7 @@ class Change(msgspec.Struct, frozen=True):
     tool_call_id: str
 
 
-class EndpointView(msgspec.Struct, frozen=True):
+class EndpointView(msgspec.Struct, frozen=True, gc=False):
     """Everything `decide` may know of the endpoint."""
 
     endpoint_id: str

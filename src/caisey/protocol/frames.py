@@ -43,14 +43,14 @@ from caisey.protocol.fields import (
 )
 
 
-class Reference(Struct, frozen=True):
+class Reference(Struct, frozen=True, gc=False):
     """Which attempt: the tool call and its number."""
 
     tool_call_id: Id
     number: Ordinal
 
 
-class Frame(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
+class Frame(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", omit_defaults=True):
     """What every frame has: its `type`.
 
     A field that the page calls "or absent" is left out at its default; a class with `omit_defaults=False` says every
@@ -63,7 +63,7 @@ class Frame(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=T
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-class ToolReference(Struct, frozen=True, kw_only=True):
+class ToolReference(Struct, frozen=True, gc=False, kw_only=True):
     """A tool that the runtime has: `digest` is the SHA-256 of its definition. Compared, never read."""
 
     name: Id
@@ -71,7 +71,7 @@ class ToolReference(Struct, frozen=True, kw_only=True):
     digest: Name
 
 
-class DispatchLimits(Struct, frozen=True, kw_only=True):
+class DispatchLimits(Struct, frozen=True, gc=False, kw_only=True):
     """`time_ms` null: no limit of its own. `start_within_ms` counts from receipt, on a clock that runs in sleep."""
 
     time_ms: Ordinal | None = None
@@ -79,7 +79,7 @@ class DispatchLimits(Struct, frozen=True, kw_only=True):
     start_within_ms: Count | None = None
 
 
-class StreamSummary(Struct, frozen=True, kw_only=True):
+class StreamSummary(Struct, frozen=True, gc=False, kw_only=True):
     """One stream of an execution, over all bytes that were written, kept or not."""
 
     bytes: Count
@@ -88,7 +88,7 @@ class StreamSummary(Struct, frozen=True, kw_only=True):
     truncated: bool
 
 
-class Execution(Struct, frozen=True, kw_only=True):
+class Execution(Struct, frozen=True, gc=False, kw_only=True):
     """How an execution ended, apart from what it said."""
 
     exit_code: Integer | None
@@ -100,7 +100,7 @@ class Execution(Struct, frozen=True, kw_only=True):
     streams: dict[StreamName, StreamSummary]
 
 
-class Change(Struct, frozen=True, kw_only=True):
+class Change(Struct, frozen=True, gc=False, kw_only=True):
     """One recorded change of state; `before` and `after` are any JSON, most often a word or null."""
 
     what: Text
@@ -108,28 +108,28 @@ class Change(Struct, frozen=True, kw_only=True):
     after: Any = None
 
 
-class Owner(Struct, frozen=True, kw_only=True):
+class Owner(Struct, frozen=True, gc=False, kw_only=True):
     """The incarnation that holds an attempt in a journal that several runtimes may share."""
 
     runtime_id: Id
     incarnation: Id
 
 
-class Load(Struct, frozen=True, kw_only=True):
+class Load(Struct, frozen=True, gc=False, kw_only=True):
     """What the runtime itself uses; not signed, so a fraction is allowed."""
 
     cpu_percent: Annotated[float, Meta(ge=0)] = 0.0
     rss_bytes: Count = 0
 
 
-class TrustedKey(Struct, frozen=True, kw_only=True):
+class TrustedKey(Struct, frozen=True, gc=False, kw_only=True):
     """A control plane key that a runtime may trust from now on."""
 
     key_id: Id
     public_key: Key
 
 
-class Question(Struct, frozen=True, kw_only=True):
+class Question(Struct, frozen=True, gc=False, kw_only=True):
     """One attempt that a `reconcile` asks about."""
 
     tool_call_id: Id
@@ -137,7 +137,7 @@ class Question(Struct, frozen=True, kw_only=True):
     consent: Ordinal
 
 
-class ShapeFault(Struct, frozen=True, kw_only=True):
+class ShapeFault(Struct, frozen=True, gc=False, kw_only=True):
     """One fault of shape. `found` is a type or a length, never a value."""
 
     pointer: str

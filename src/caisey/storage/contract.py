@@ -19,7 +19,7 @@ Write = tuple[str, tuple[object, ...]]
 """One statement and its values, executed in the transaction of the events beside it. The SQL is a constant."""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One event on its way into the log. The payload is an object of JSON built-ins; its names are ASCII."""
 
     organization_id: str
