@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 from caisey.core import plain_text, spoken
 from caisey.core.catalogue.phrases import PHRASES
 from caisey.web.static_files import StaticFiles
-from caisey.web.times import ago, exact, machine, ms_of, zone_of
+from caisey.web.times import ago, clock, exact, machine, ms_of, zone_of
 from caisey.web.words import WORDS, word
 
 GZIP_FROM: Final = 1024
@@ -46,6 +46,7 @@ class Rendering:
             when=_when,
             until=_when,
             exact=_exact,
+            clock=_clock,
             span=lambda ms: spoken.span(ms, PHRASES),
             size=spoken.size,
             one_line=_one_line,
@@ -96,6 +97,18 @@ def _exact(context: Context, value: str | int | None) -> Markup:
         return escape(WORDS["time.never"])
     at_ms = ms_of(value)
     return Markup('<time datetime="{}" data-exact>{}</time>').format(machine(at_ms), exact(at_ms, _zone(context)))
+
+
+@pass_context
+def _clock(context: Context, value: str | int | None) -> Markup:
+    """`<time>` with the time of day as its text, the whole of it on hover: for lists of what happened on one day."""
+    if value is None:
+        return escape(WORDS["time.never"])
+    at_ms = ms_of(value)
+    zone = _zone(context)
+    return Markup('<time datetime="{}" title="{}" data-clock>{}</time>').format(
+        machine(at_ms), exact(at_ms, zone), clock(at_ms, zone)
+    )
 
 
 def _zone(context: Context) -> tzinfo:

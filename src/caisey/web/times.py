@@ -39,6 +39,11 @@ def exact(at_ms: int, zone: tzinfo = UTC) -> str:
     return f"{moment.day} {moment:%b %Y, %H:%M:%S %Z}"
 
 
+def clock(at_ms: int, zone: tzinfo = UTC) -> str:
+    """`14:02:07`."""
+    return f"{(_EPOCH + timedelta(milliseconds=min(max(at_ms, 0), _LAST_MS))).astimezone(zone):%H:%M:%S}"
+
+
 def machine(at_ms: int) -> str:
     """For the `datetime` attribute."""
     return rfc3339(at_ms)

@@ -100,7 +100,8 @@ def now_of(prompt: Document, item: Item, now_ms: int, *, may_work: bool) -> Now:
         tone=said["tone"],
         entry=said["entry"],
         label=said["label"],
-        ran=said["ran_label"],
+        # Of a command that runs now nobody asks whether it ran.
+        ran="" if said["tone"] == "run" else said["ran_label"],
         ran_note=said["ran_note"] or "",
         summary=said["summary"],
         since=item.step["since"],
@@ -144,8 +145,8 @@ def deciding(call: Document) -> Document | None:
 
 
 def _then(call: Document) -> str:
-    """What follows if nothing comes until the deadline."""
-    return FACTS.get(f"then.{call['next_state']}", "") if call["due_at"] else ""
+    """What follows if nothing comes until the deadline, for what waits for a person; of all else its sentence tells."""
+    return FACTS.get(f"then.{call['next_state']}", "") if call["state"] in ("waiting", "pending") else ""
 
 
 def _changes_note(call: Document) -> str:

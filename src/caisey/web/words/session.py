@@ -133,7 +133,7 @@ SESSION: Final[dict[str, str]] = {
     "session.now.next": "The next one",
     "session.now.step": "Step {n} of {total}",
     "session.now.did_it_run": "Did it run?",
-    "session.now.then": "At the latest {time}: {then}.",
+    "session.now.latest": "At the latest",
     "session.now.more": "More",
     "session.now.nothing": "Nothing is open",
     "session.now.nothing.last": "Last change",

@@ -242,7 +242,7 @@ function focusForm(what) {
   if (what === "panel") return focusFirst(part);
   // The pointer stands on what is safe: a field to fill in, else the way on where it only reads, else the heading.
   const target = part.querySelector("[autofocus]") ?? part.querySelector("#now-form textarea, #now-form input:not([type=hidden]):not([name=reason])")
-    ?? part.querySelector("#now-send") ?? part.querySelector("[data-back]") ?? part;
+    ?? part.querySelector("#now-form[data-risky] input[name=reason]") ?? part.querySelector("#now-send") ?? part.querySelector("[data-back]") ?? part;
   target.focus({ preventScroll: false });
 }
 

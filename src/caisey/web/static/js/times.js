@@ -31,6 +31,16 @@ export function clock(ms) {
   }
 }
 
+/** `14:02:07` in the reader's zone. */
+function clockOf(ms) {
+  const options = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
+  try {
+    return new Date(ms).toLocaleTimeString("en-GB", { ...options, timeZone: chosenZone });
+  } catch {
+    return new Date(ms).toLocaleTimeString("en-GB", options);
+  }
+}
+
 /** `25 Nov 2026, 14:02:07 CET`. */
 export const exact = (ms) => format.format(new Date(ms));
 
@@ -60,7 +70,7 @@ export function refreshTimes(within = document) {
       continue;
     }
     if (element.title !== full) element.title = full;
-    const text = ago(ms);
+    const text = element.dataset.clock === undefined ? ago(ms) : clockOf(ms);
     if (element.textContent !== text) element.textContent = text;
   }
 }
