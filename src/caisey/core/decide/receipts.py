@@ -391,12 +391,16 @@ def gap(d: Draft, command: c.ReceiveGap) -> None:
 
 
 def progress(d: Draft, command: c.ReceiveProgress) -> None:
-    """Recorded at first, when it begins or ends waiting for input, and every 10 s; the rest only proves life."""
+    """Recorded at first, when it begins or ends waiting for input, and every 10 s; the rest only proves life.
+
+    More often where `stall_after` is short: the words of its notice need two of them in that time.
+    """
     _, a = find(d, command)
     if a.state is not AttemptState.STARTED:
         return
     waits_anew = a.progress is not None and a.progress.waiting_for_input != command.waiting_for_input
-    if a.progress is not None and not waits_anew and d.now - a.progress_at_ms < PROGRESS_EVERY_MS:
+    every_ms = min(PROGRESS_EVERY_MS, d.policy.ms("stall_after") // 3)
+    if a.progress is not None and not waits_anew and d.now - a.progress_at_ms < every_ms:
         return
     d.emit(
         e.AttemptProgressed(
