@@ -6,6 +6,7 @@ a play asked to be left unanswered is left unanswered.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from caisey.practice import said
@@ -104,10 +105,12 @@ async def _dispatch(runtime: Runtime, frame: Dispatch) -> None:
     journal_id = runtime.identity.journal_id
     if judgement == "take":
         runtime.play(Work(runtime, frame))
+        await asyncio.sleep(0)  # the play takes it, before the next frame is heard
     elif judgement == "take_up_again" and record is not None:
         record.owner = owner
         journal.write(record)
         runtime.play(Work(runtime, frame, record))
+        await asyncio.sleep(0)
     elif judgement == "repeat" and record is not None:
         await repeat(runtime, record)
     elif judgement in ("lower", "closed"):

@@ -124,11 +124,11 @@ def enroll(
     *,
     hostname: str = HOSTNAME,
     insecure_http: bool = False,
-    journal_of: Identity | None = None,
+    same_computer: Identity | None = None,
 ) -> Identity:
     """Enroll with an ordinary token, and keep who it is. Safe to repeat. Blocking. Raises `PracticeError`.
 
-    `journal_of`: another identity whose computer and journal this runtime shares (a second runtime of one endpoint).
+    `same_computer`: another identity on the computer of which this is a further runtime, with a journal of its own.
     """
     parsed = parse_token(token)
     if parsed is None:
@@ -136,10 +136,9 @@ def enroll(
     identity = home.identity() or new_identity(hostname)
     if identity.runtime_id:
         raise PracticeError("enrollment.already_enrolled", f"{home.path} has a runtime already. Use another one.")
-    if journal_of is not None:
-        identity.journal_id = journal_of.journal_id
-        identity.machine_fingerprint = journal_of.machine_fingerprint
-        identity.boot_id = journal_of.boot_id
+    if same_computer is not None:
+        identity.machine_fingerprint = same_computer.machine_fingerprint
+        identity.boot_id = same_computer.boot_id
     home.keep(identity)
     answer = _ask(url, parsed.text, identity, insecure_http)
     if not parsed.names_key(answer.control_plane_key):

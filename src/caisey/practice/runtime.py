@@ -61,6 +61,8 @@ class Runtime:
         """Attempts about which it says nothing more, whatever is asked."""
         self.uncancellable: set[Key] = set()
         """Attempts whose stop is heard and not obeyed."""
+        self.starts: list[tuple[str, int, int]] = []
+        """(tool call, number, consent) of every made-up command that was let go: the truth, whatever the journal says."""
         self.accepting = True
         self.frozen = False
         """The bridge stays open, nothing is heard and nothing is said."""
@@ -124,6 +126,20 @@ class Runtime:
     @staticmethod
     def digest(dispatch: Dispatch) -> str:
         return hashlib.sha256(canonical(dispatch.arguments)).hexdigest()
+
+    async def as_new(self) -> None:
+        """End every play, forget what plays have set, and be there again."""
+        tasks = [task for _, task in self._works.values()] + list(self._background)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._works.clear()
+        self.frozen, self.accepting = False, True
+        self.ignored.clear()
+        self.uncancellable.clear()
+        self.journal.lose_processes()
+        if self._connecting is None or self._connecting.done():
+            await self.come_back()
 
     # -- connections --------------------------------------------------------------------------------------------------
 

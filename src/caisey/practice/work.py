@@ -99,6 +99,7 @@ class Work:
         key = f"{runtime.identity.boot_id}:{pid}"
         self.started_ms = now_ms()
         runtime.journal.claim(record, runtime.owner, pid, key)
+        runtime.starts.append((*self.key, record.consent))
         process = {
             "pid": pid,
             "process_key": key,
