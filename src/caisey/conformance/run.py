@@ -1,0 +1,130 @@
+"""Playing the matrix: every row under every effect, side by side, on endpoints of the test.
+
+Owns the order and the bounds. Rows that disturb nobody share endpoints; the others have one to themselves and give it
+on. A row that fails in any way is a cell that says so, never the end of the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import httpx
+
+from caisey.conformance.bench import Bench, Computer
+from caisey.conformance.client import RefusedError
+from caisey.conformance.form import Cell, Effect, Found, Stall, compared
+from caisey.conformance.stage import Stage, StageError
+
+SHARED: Final = 2
+AT_ONCE_SHARED: Final = 12
+"""Rows at once on each shared endpoint; a runtime takes 32 calls."""
+ALONE: Final = 10
+"""Endpoints for rows that need one to themselves. All enrollments of a run stay below 20, the limit of a minute."""
+ROW_WITHIN_S: Final = 120.0
+
+Told = Callable[[Cell], None]
+
+
+def selected(stalls: Sequence[Stall], only: str = "") -> list[tuple[Stall, Effect]]:
+    """Every cell whose name holds the text, rows that spoil their endpoint last."""
+    wanted = [
+        (stall, effect)
+        for stall in stalls
+        for effect in stall.cells
+        if only.lower() in f"{stall.group} {stall.name} {effect}".lower()
+    ]
+    return sorted(wanted, key=lambda cell: cell[0].spoils)
+
+
+async def play_all(stage: Stage, cells: Sequence[tuple[Stall, Effect]], told: Told, slack_s: float) -> list[Cell]:
+    """Play these cells; each is told as it is found. In the order of `cells`."""
+    found: dict[tuple[str, Effect], Cell] = {}
+
+    def tell(cell: Cell) -> None:
+        found[cell.stall.name, cell.effect] = cell
+        told(cell)
+
+    player = _Player(stage, tell, slack_s)
+    shared = [cell for cell in cells if not cell[0].alone]
+    alone = [cell for cell in cells if cell[0].alone]
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(player.share(shared))
+            group.create_task(player.one_by_one(alone))
+    except BaseExceptionGroup as several:
+        raise _first(several) from None
+    return [found[stall.name, effect] for stall, effect in cells]
+
+
+def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The fault that ended all; the others are that they were ended."""
+    first = several.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+class _Player:
+    def __init__(self, stage: Stage, told: Told, slack_s: float) -> None:
+        self._stage = stage
+        self._told = told
+        self._slack_s = slack_s
+
+    async def share(self, cells: Sequence[tuple[Stall, Effect]]) -> None:
+        """Side by side on few endpoints."""
+        if not cells:
+            return
+        computers = [await self._stage.computer() for _ in range(min(SHARED, len(cells)))]
+        queue = list(reversed(cells))
+
+        async def take(computer: Computer) -> None:
+            while queue:
+                await self._play(computer, *queue.pop())
+
+        async with asyncio.TaskGroup() as group:
+            for computer in computers:
+                for _ in range(AT_ONCE_SHARED):
+                    group.create_task(take(computer))
+
+    async def one_by_one(self, cells: Sequence[tuple[Stall, Effect]]) -> None:
+        """One after the other on each of several endpoints."""
+        queue = list(reversed(cells))
+
+        async def take() -> None:
+            computer: Computer | None = None
+            while queue:
+                stall, effect = queue.pop()
+                if computer is None:
+                    computer = await self._stage.computer()
+                await self._play(computer, stall, effect)
+                computer = None if stall.spoils else computer
+                if computer is not None and queue:
+                    await self._stage.ready(computer)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(ALONE, len(cells))):
+                group.create_task(take())
+
+    async def _play(self, computer: Computer, stall: Stall, effect: Effect) -> None:
+        try:
+            async with asyncio.timeout(ROW_WITHIN_S):
+                found = await self._found(computer, stall, effect)
+        except TimeoutError:
+            found = Found(failure=f"not within {ROW_WITHIN_S:.0f} s")
+        except (RefusedError, StageError, httpx.TransportError, LookupError) as error:
+            found = Found(failure=f"{type(error).__name__}: {error}")
+        expected = stall.cells[effect]
+        self._told(Cell(stall, effect, expected, found, compared(expected, found, self._slack_s)))
+
+    async def _found(self, computer: Computer, stall: Stall, effect: Effect) -> Found:
+        session_id = await self._stage.session(computer, f"{stall.name} · {effect}")
+        bench = Bench(self._stage.client, computer, session_id, stall, effect)
+        if stall.second:
+            bench.others.append(await self._stage.computer(like=computer))
+        try:
+            if stall.drive is not None:
+                return await stall.drive(bench, effect)
+            prompt = await bench.settled(await bench.ask())
+            return await bench.found(prompt)
+        finally:
+            await self._stage.clear(session_id, bench.prompt_ids)
