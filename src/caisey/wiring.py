@@ -27,7 +27,7 @@ from caisey.api.metrics import Metrics, Sample
 from caisey.api.runtime_poll import POLL_PATH, RuntimePoll
 from caisey.api.runtime_socket import CONNECT_PATH, RuntimeSocket
 from caisey.api.services import Services
-from caisey.control import key_file, local_admin, secret_box, signed_heads
+from caisey.control import joining, key_file, local_admin, secret_box, signed_heads
 from caisey.control.access import Access, Role
 from caisey.control.browser_sessions import BrowserSessions
 from caisey.control.clock import SystemClock
@@ -92,6 +92,8 @@ class ControlPlane:
         self._admin: asyncio.Server | None = None
         self._ready = False
         self.failed = asyncio.Event()
+        self.address: str | None = settings.public_url
+        """Where people reach the console; without a public URL it is known once the port is taken."""
 
     @property
     def ready(self) -> bool:
@@ -162,7 +164,7 @@ class ControlPlane:
         services.metrics.also(lambda: _figures(log, hub))
         front = self._front(services, hub, times)
         self._running = Running(log, directory, services.access, hub, sessions, services, sign_in, passwords, front)
-        self._admin = await local_admin.listen(held.path, directory)
+        self._admin = await local_admin.listen(held.path, directory, lambda: self.address)
         self._keep_running("sweeper", sweeper.run())
         self._keep_running("hub", hub.run())
         self._keep_running("facts", facts.run())
@@ -204,6 +206,15 @@ class ControlPlane:
         logger.critical("control_plane.loop_ended", loop=task.get_name(), exc_info=task.exception())
         self._ready = False
         self.failed.set()
+
+    async def first_link(self) -> str | None:
+        """Where the first account is made; None where somebody has one. A former link is over."""
+        directory = self.running.directory
+        organization = directory.organization_named(organizations.DEFAULT_NAME)
+        if organization is None or not joining.nobody_can_sign_in(directory, organization.organization_id):
+            return None
+        made = await local_admin.set_up_link(directory, organization.name)
+        return f"{(self.address or '').rstrip('/')}{made['path']}"
 
     def drain(self) -> None:
         """Nothing new is taken from here on; streams end, so that their readers go elsewhere."""
@@ -317,6 +328,12 @@ def create_token(
     )
 
 
+def create_set_up_link(data_dir: Path, organization: str) -> dict[str, Any]:
+    """`{"path", "expires_at_ms", "address"}`, the last null where no control plane runs. As `create_organization`."""
+    made = _locally(data_dir, _checked(local_admin.CreateSetUpLink, organization=organization))
+    return {"address": None, **made}
+
+
 def _checked(kind: type[local_admin.Request], **fields: Any) -> local_admin.Request:
     """The request, within its bounds: msgspec checks those when it decodes."""
     document = {"do": kind.__struct_config__.tag, **fields}
@@ -403,14 +420,16 @@ class _Server(uvicorn.Server):
 
 Started = Callable[[int, Callable[[], None]], None]
 """Told once requests are served: the port, and how to end it from another thread."""
+Greet = Callable[[str], None]
+"""Told where the first account is made, where nobody has one yet."""
 
 
-def serve(settings: ServerSettings, started: Started | None = None) -> int:
+def serve(settings: ServerSettings, started: Started | None = None, greet: Greet | None = None) -> int:
     """Run the control plane until SIGINT or SIGTERM; the exit code. Raises `StorageError`, `OSError` at its start."""
     plane = build_control_plane(settings)
     config = uvicorn_config(plane, settings)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        return runner.run(_serve(plane, settings, config, started))
+        return runner.run(_serve(plane, settings, config, started, greet))
 
 
 def uvicorn_config(plane: ControlPlane, settings: ServerSettings) -> uvicorn.Config:
@@ -437,7 +456,13 @@ def uvicorn_config(plane: ControlPlane, settings: ServerSettings) -> uvicorn.Con
     )
 
 
-async def _serve(plane: ControlPlane, settings: ServerSettings, config: uvicorn.Config, started: Started | None) -> int:
+async def _serve(
+    plane: ControlPlane,
+    settings: ServerSettings,
+    config: uvicorn.Config,
+    started: Started | None,
+    greet: Greet | None,
+) -> int:
     await plane.start()
     _leave_to_the_end()
     try:
@@ -447,9 +472,18 @@ async def _serve(plane: ControlPlane, settings: ServerSettings, config: uvicorn.
             taken: int = listening.getsockname()[1]
             logger.info("control_plane.listens", host=host, port=taken)
             server = _Server(config, plane)
+            plane.address = plane.address or _address_of(settings, host, taken)
+            if greet is not None and (link := await plane.first_link()) is not None:
+                greet(link)
             if started is not None:
                 started(taken, server.end)
             await server.serve(sockets=[listening])
     finally:
         await plane.stop()
     return 1 if plane.failed.is_set() else 0
+
+def _address_of(settings: ServerSettings, host: str, port: int) -> str:
+    """Where somebody on this machine reaches the console."""
+    scheme = "http" if settings.tls_certificate is None else "https"
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # the opposite: what stands for all
+    return f"{scheme}://[{name}]:{port}" if ":" in name else f"{scheme}://{name}:{port}"

@@ -22,7 +22,7 @@ from caisey.control.access import RANK, Role
 from tests.api.plane import Api, Plane, shell
 
 ROLES = list(Role)
-ANYBODYS = {"name", "version", "snippet_id"}
+ANYBODYS = {"name", "version", "snippet_id", "browser_session_id"}
 """Path parameters that name nothing of one client group."""
 
 
@@ -62,6 +62,7 @@ def world(plane: Plane) -> World:
         "attention_id": f"endpoint.fingerprint_shared:{twin['endpoint_id']}",
         "name": "shell",
         "version": "1",
+        "browser_session_id": "bse_" + "0" * 26,  # a token has none: it is told so
     }
     stranger_group = plane.api("owner", stranger_organization).group()
     return World(plane, owner, group, other_group, stranger_organization, stranger_group, ids, twin["endpoint_id"])

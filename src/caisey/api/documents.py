@@ -123,6 +123,9 @@ class MemberShown(Document, frozen=True, kw_only=True):
     role: Role
     client_group_ids: list[str] | None
     created_at: str
+    can_sign_in: bool
+    second_factor: bool
+    last_used_at: str | None
 
 
 class ClientGroupShown(Document, frozen=True, kw_only=True):

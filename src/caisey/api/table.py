@@ -18,6 +18,7 @@ from caisey.api.routes import (
     enrollment_tokens,
     events,
     handover,
+    me,
     prompts,
     reports,
     sessions,
@@ -30,6 +31,7 @@ from caisey.api.routes import (
 ROUTES: Final[tuple[Route, ...]] = (
     *enrollment_tokens.ROUTES,
     *tokens.ROUTES,
+    *me.ROUTES,
     *endpoint_history.ROUTES,
     *endpoints.ROUTES,
     *client_groups.ROUTES,

@@ -1,13 +1,19 @@
-"""`caisey members`: who belongs to the organization, and in which role."""
+"""`caisey members`: who belongs to the organization, in which role, and how they get in.
+
+Owns the two ways in which a one-time link is made: by the API for a member, and, with `--data-dir`, on the control
+plane's own machine for an owner, where no login is needed.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from caisey.cli.command import ApiCommand, begin, group
+from caisey.cli.command import ApiCommand, LocalCommand, begin, group
 from caisey.cli.faults import UsageFault
+from caisey.cli.local import administer
 from caisey.cli.terminal import Column
 from caisey.cli.tokens import Groups, groups_words
 
@@ -76,3 +82,52 @@ def remove(ctx: typer.Context, member: MemberId) -> None:
     run = begin(ctx)
     run.api.delete(f"/members/{member}")
     run.done({"id": member, "removed": True}, "Removed.")
+
+
+@app.command("invite", cls=ApiCommand)
+def invite(
+    ctx: typer.Context,
+    member: MemberId,
+    *,
+    clear_second_factor: Annotated[
+        bool, typer.Option("--clear-second-factor", help="Turn their second factor off too: the device is lost.")
+    ] = False,
+) -> None:
+    """Make a one-time link by which a member chooses a password: an invitation, or a reset.
+
+    It works once, within 24 h, and is shown once, here. A former one is over.
+    """
+    run = begin(ctx)
+    made = run.api.post(f"/members/{member}/link", {"clear_second_factor": clear_second_factor})
+    if run.json:
+        run.terminal.json(made)
+        return
+    run.terminal.print(str(made["url"]))
+    run.terminal.say("Give it to them in private: whoever opens it first chooses the password.", "ask")
+
+
+@app.command("set-up-link", cls=LocalCommand)
+def set_up_link(
+    ctx: typer.Context,
+    *,
+    data_dir: Annotated[
+        Path, typer.Option("--data-dir", metavar="DIR", envvar="CAISEY_DATA_DIR", help="The control plane's directory.")
+    ],
+    organization: Annotated[
+        str, typer.Option("--organization", metavar="NAME", help="Of this organization.")
+    ] = "default",
+) -> None:
+    """Make a one-time link that makes an owner, on the control plane's own machine.
+
+    For the first run, and for when every owner is locked out. It works once, within 24 h.
+    """
+    from caisey import wiring
+
+    run = begin(ctx)
+    made = administer(data_dir, wiring.create_set_up_link, organization)
+    if run.json:
+        run.terminal.json(made)
+        return
+    run.terminal.print(f"{str(made['address'] or '').rstrip('/')}{made['path']}")
+    if made["address"] is None:
+        run.terminal.say("Put the console's address before it, once `caisey serve` runs.")

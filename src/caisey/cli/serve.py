@@ -38,7 +38,8 @@ def serve(
 ) -> None:
     """Run the control plane in the foreground.
 
-    It logs to stderr; SIGTERM or Ctrl-C ends it. Settings come from a file (--config, CAISEY_CONFIG, or caisey.toml in
+    It logs to stderr; SIGTERM or Ctrl-C ends it. While nobody has an account, it prints to stdout where the first one is
+    made. Settings come from a file (--config, CAISEY_CONFIG, or caisey.toml in
     the data directory), from the environment (CAISEY_DATA_DIR, CAISEY_LISTEN, …) and from flags; what is named later
     here goes before what is named earlier.
     """
@@ -79,13 +80,18 @@ def _run(settings: object) -> int:
     _raise_open_files_limit()
     try:
         with storage_faults():
-            return wiring.serve(settings)
+            return wiring.serve(settings, greet=_greet)
     except OSError as error:
         raise CliFault(
             f"It cannot listen at {settings.listen}: {error.strerror or error}",
             hint="Is the address this machine's, and the port free? Choose another with --listen.",
             code="server.cannot_listen",
         ) from error
+
+
+def _greet(link: str) -> None:
+    """To stdout: the log, which is on stderr, holds no secret."""
+    print(f"Nobody has an account yet. Make the first one here (once, within 24 h):\n  {link}", flush=True)
 
 
 def _raise_open_files_limit() -> None:

@@ -139,7 +139,7 @@ def _started(run: Run, home: Home, listen: str | None, children: list[machine.Ch
             return endpoint if (endpoint.get("sendable") or {}).get("value") else None
 
         endpoint = machine.wait_until(ready, "The first contact with the runtime", *children)
-        home.say(computer=_unique_name(api, endpoint))
+        home.say(computer=_unique_name(api, endpoint), set_up_url=_set_up_url(home, api, url))
     yield
 
 
@@ -199,11 +199,14 @@ def _show(run: Run, known: Document) -> None:
     """Where it is, and one command that works."""
     following = f"caisey prompt {known.get('computer')} -- uptime"
     if run.json:
-        names = ("url", "token_file", "endpoint_id", "computer")
+        names = ("url", "token_file", "endpoint_id", "computer", "set_up_url")
         run.terminal.json({**{name: known.get(name) for name in names}, "profile": PROFILE, "next": following})
         return
     run.terminal.say(f"Caisey answers at {known.get('url')}", "done")
     run.terminal.say(f"  API token: {known.get('token_file')} (profile {PROFILE})")
+    if known.get("set_up_url"):
+        run.terminal.say("  Open the console and make your account (this link works once, within 24 h):")
+        run.terminal.print(f"  {known['set_up_url']}")
     run.terminal.say("  Next:")
     run.terminal.print(f"  {following}")
 
@@ -301,6 +304,16 @@ def _check_enrolled(home: Home, api: Any, url: str, known: Document) -> None:
         if problem.status != 404:
             raise
         raise CliFault("This control plane does not know the runtime", hint=hint, code="up.other_runtime") from problem
+
+
+def _set_up_url(home: Home, api: Any, url: str) -> str | None:
+    """Where the first account is made; None once somebody has one."""
+    from caisey import wiring
+
+    if any(member.get("can_sign_in") for member in api.items("/members")):
+        return None
+    made = administer(home.control_plane, wiring.create_set_up_link, "default")
+    return f"{url}{made['path']}"
 
 
 def _unique_name(api: Any, endpoint: Document) -> str:

@@ -1,6 +1,6 @@
 """What somebody with access to the data directory may do without a login (API.md, last section).
 
-Owns the operations (make an organization, make a token), the 0600 socket through which a running control plane does
+Owns the operations (make an organization, a token, a set-up link), the 0600 socket through which a running control plane does
 them, and its one-line protocol: one JSON request, one JSON answer. The other end has to be the same user, or root.
 """
 
@@ -11,7 +11,7 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -20,8 +20,9 @@ import structlog
 from msgspec import Meta
 
 from caisey.control.access import Role
-from caisey.control.directory import organizations, tokens
+from caisey.control.directory import member_links, organizations, tokens
 from caisey.control.directory.organizations import LOCAL, NAME_LENGTH
+from caisey.control.directory.records import Organization
 from caisey.control.directory.store import Directory
 from caisey.core.errors import Fault
 
@@ -57,7 +58,13 @@ class CreateToken(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag
     expires_in_s: Annotated[float, Meta(gt=0, le=3_660 * 86_400)] | None = None
 
 
-Request = CreateOrganization | ListOrganizations | CreateToken
+class CreateSetUpLink(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="members.set_up_link"):
+    """A one-time link that makes an owner of the organization with that name."""
+
+    organization: Name
+
+
+Request = CreateOrganization | ListOrganizations | CreateToken | CreateSetUpLink
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, tag_field="is", tag="refused"):
@@ -88,12 +95,27 @@ async def carry_out(directory: Directory, request: Request) -> dict[str, Any]:
             return {"items": [{"id": one.organization_id, "name": one.name} for one in found]}
         case CreateToken():
             return await _create_token(directory, request)
+        case CreateSetUpLink():
+            return await set_up_link(directory, request.organization)
+
+
+async def set_up_link(directory: Directory, organization_name: str) -> dict[str, Any]:
+    """`{"path", "expires_at_ms"}`; former links of that kind are over. Raises `resource.not_found`."""
+    organization = _organization(directory, organization_name)
+    async with directory.changing(organization.organization_id, LOCAL) as draft:
+        link, text = member_links.make(directory, draft, "set_up")
+    return {"path": f"{member_links.PATHS[link.kind]}{text}", "expires_at_ms": link.expires_at_ms}
+
+
+def _organization(directory: Directory, name: str) -> Organization:
+    found = directory.organization_named(name)
+    if found is None:
+        raise Fault("resource.not_found", f"There is no organization {name!r}.")
+    return found
 
 
 async def _create_token(directory: Directory, request: CreateToken) -> dict[str, Any]:
-    organization = directory.organization_named(request.organization)
-    if organization is None:
-        raise Fault("resource.not_found", f"There is no organization {request.organization!r}.")
+    organization = _organization(directory, request.organization)
     known = {group.client_group_id for group in directory.groups_of(organization.organization_id)}
     unknown = sorted(set(request.client_group_ids or ()) - known)
     if unknown:
@@ -118,32 +140,43 @@ async def _create_token(directory: Directory, request: CreateToken) -> dict[str,
 # -- the socket ----------------------------------------------------------------------------------------------------
 
 
-async def listen(data_dir: Path, directory: Directory) -> asyncio.Server:
-    """Serve the socket. The caller holds the data directory's lock: a socket that is there is a dead process's."""
+async def listen(data_dir: Path, directory: Directory, address: Callable[[], str | None]) -> asyncio.Server:
+    """Serve the socket. The caller holds the data directory's lock: a socket that is there is a dead process's.
+
+    `address` says where people reach the console, once that is known; paths are answered with it.
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
-                await _serve_one(directory, reader, writer)
+                await _serve_one(directory, address, reader, writer)
         except (TimeoutError, OSError, ValueError) as error:
             logger.warning("local_admin.failed", error=type(error).__name__)
         finally:
             writer.close()
 
     (data_dir / SOCKET).unlink(missing_ok=True)
-    with _address(data_dir) as address:
-        server = await asyncio.start_unix_server(serve, address, limit=LINE_BYTES)
+    with _address(data_dir) as place:
+        server = await asyncio.start_unix_server(serve, place, limit=LINE_BYTES)
     (data_dir / SOCKET).chmod(_SOCKET_MODE)
     return server
 
 
-async def _serve_one(directory: Directory, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _serve_one(
+    directory: Directory,
+    address: Callable[[], str | None],
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> None:
     if not may_ask(writer.get_extra_info("socket")):
         return
     answer: Refused | Done
     try:
         request = _REQUEST.decode(await reader.readline())
-        answer = Done(result=await carry_out(directory, request))
+        result = await carry_out(directory, request)
+        if "path" in result:
+            result["address"] = address()
+        answer = Done(result=result)
     except Fault as fault:
         answer = Refused(code=fault.code, detail=fault.detail or fault.title)
     except msgspec.DecodeError as error:

@@ -64,6 +64,7 @@ CODES: dict[str, Meaning] = {
     "member_link.invalid": Meaning(404, "This link does not work any more", "Ask for a new one. Each works once."),
     "password.too_weak": Meaning(422, "This password is too easy to guess", "Use 12 characters or more."),
     "password.wrong": Meaning(422, "That is not your password", "Type the one that you sign in with."),
+    "password.needed": Meaning(422, "Your password is asked for once more", "Type the one that you sign in with."),
     "totp.code_wrong": Meaning(422, "The code does not fit", "Type the code that the app shows now."),
     "totp.already_on": Meaning(409, "A second factor is on already", "Turn it off first, then set up the new device."),
     "totp.not_begun": Meaning(409, "No second factor is being set up", "Begin anew."),

@@ -240,6 +240,10 @@ class _Raw(ASGIResponse):
         self._listed = [(name.encode(), value.encode("latin-1")) for name, value in headers]
         self._listed.append(length)
 
+    def to_asgi_response(self, **_: Any) -> ASGIResponse:
+        """What the framework asks of the answer to an exception."""
+        return self
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self._listed})

@@ -20,6 +20,7 @@ from caisey.core import plain_text, spoken
 from caisey.core.catalogue.phrases import PHRASES
 from caisey.web.static_files import StaticFiles
 from caisey.web.times import ago, clock, exact, machine, ms_of, zone_of
+from caisey.web.views.browsers import named
 from caisey.web.words import WORDS, word
 
 GZIP_FROM: Final = 1024
@@ -51,6 +52,7 @@ class Rendering:
             size=spoken.size,
             one_line=_one_line,
             visible=plain_text.visible,
+            browser_name=named,
         )
         self._environment.globals.update(
             w=word,

@@ -8,8 +8,11 @@ from __future__ import annotations
 from typing import Final
 
 from caisey.web.page import OpenPage, Page
-from caisey.web.pages import keys, sign_in
+from caisey.web.pages import account, keys, sign_in
 
-PAGES: Final[tuple[Page, ...]] = (*keys.PAGES,)
+PAGES: Final[tuple[Page, ...]] = (
+    *account.PAGES,
+    *keys.PAGES,
+)
 
 OPEN_PAGES: Final[tuple[OpenPage, ...]] = (*sign_in.PAGES,)

@@ -1,6 +1,6 @@
 """`/tokens` and `/members`: who has a way in, and what each may do.
 
-Owns the mapping; the rules are `directory.tokens`' and `directory.members`'.
+Owns the mapping; the rules are `directory.tokens`', `directory.members`' and `directory.member_links`'.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import replace
 
+from caisey.api.account_documents import MemberLinkMade
 from caisey.api.call import Answer, Call, Route
 from caisey.api.documents import MemberShown, TokenMade, TokenShown
 from caisey.api.fields import Email, Groups, Name, Title
 from caisey.api.pages import Page, PageQuery, page_in_memory
 from caisey.api.times import at
 from caisey.control.access import Role
-from caisey.control.directory import members, tokens
+from caisey.control.directory import browser_sessions, credentials, member_links, members, tokens
 from caisey.control.directory.records import ApiToken, Member
+from caisey.control.directory.sign_in_records import BrowserSession, LinkKind
 from caisey.control.directory.store import Draft
+from caisey.core.errors import Fault
 
 ExpiresIn = Annotated[float, Meta(gt=0, le=3_660 * 86_400)]
 
@@ -42,6 +45,12 @@ class MemberBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     name: Title = ""
     client_group_ids: Groups | None = None
     client_groups: Groups | None = None
+
+
+class LinkBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`clear_second_factor`: the device is lost, so the link turns the second factor off too."""
+
+    clear_second_factor: bool = False
 
 
 class MemberPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,7 +89,7 @@ def revoke_token(call: Call, draft: Draft) -> Answer:
 
 async def list_members(call: Call) -> Answer:
     found = members.visible(call.services.directory, call.principal)
-    return Answer(page_in_memory(found, call.query, _member_order, _member))
+    return Answer(page_in_memory(found, call.query, _member_order, lambda member: _member(call, member)))
 
 
 def create_member(call: Call, draft: Draft) -> Answer:
@@ -94,11 +103,11 @@ def create_member(call: Call, draft: Draft) -> Answer:
         role=body.role,
         groups=_groups(body),
     )
-    return Answer(_member(member), 201)
+    return Answer(_member(call, member), 201)
 
 
 async def show_member(call: Call) -> Answer:
-    return Answer(_member(members.find(call.services.directory, call.principal, call.path["member_id"])))
+    return Answer(_member(call, members.find(call.services.directory, call.principal, call.path["member_id"])))
 
 
 def change_member(call: Call, draft: Draft) -> Answer:
@@ -106,7 +115,34 @@ def change_member(call: Call, draft: Draft) -> Answer:
     groups = body.client_groups if body.client_group_ids is UNSET else body.client_group_ids
     wanted = members.MemberChange(name=body.name, role=body.role, groups=groups)
     member = members.change(call.services.directory, draft, call.principal, call.path["member_id"], wanted)
-    return Answer(_member(member))
+    return Answer(_member(call, member))
+
+
+def make_member_link(call: Call, draft: Draft) -> Answer:
+    """An invitation, or a reset for who had a password. Nobody resets a member whose role is above their own."""
+    services = call.services
+    member = members.find(services.directory, call.principal, call.path["member_id"])
+    if not call.principal.may(member.role):
+        raise Fault("access.role_too_low")
+    has_password = credentials.of(services.directory, member).password_hash is not None
+    clears = bool(call.body.clear_second_factor)
+    kind: LinkKind = "reset" if has_password else "invitation"
+    link, text = member_links.make(services.directory, draft, kind, member, clears_totp=clears)
+    made = MemberLinkMade(
+        kind=link.kind,
+        url=f"{_address(call)}{member_links.PATHS[kind]}{text}",
+        expires_at=at(link.expires_at_ms),
+        clears_second_factor=clears,
+    )
+    return Answer(made, 201, remembered=replace(made, url=None, secret_shown_once=True))
+
+
+def _address(call: Call) -> str:
+    """Where people reach the console: its public URL, else as it was reached now."""
+    if call.services.public_url is not None:
+        return call.services.public_url.rstrip("/")
+    host = call.request.headers.get("host")
+    return f"{call.request.url.scheme}://{host}" if call.services.origins.knows(host) else ""
 
 
 def remove_member(call: Call, draft: Draft) -> Answer:
@@ -142,7 +178,9 @@ def _member_order(member: Member) -> tuple[str, str]:
     return (member.name.casefold(), member.member_id)
 
 
-def _member(member: Member) -> MemberShown:
+def _member(call: Call, member: Member) -> MemberShown:
+    credential = credentials.of(call.services.directory, member)
+    used = [call.services.browsers.used_at_ms(one) for one in _browsers(call, member)]
     return MemberShown(
         id=member.member_id,
         name=member.name,
@@ -150,7 +188,14 @@ def _member(member: Member) -> MemberShown:
         role=member.role,
         client_group_ids=None if member.client_groups is None else list(member.client_groups),
         created_at=at(member.created_at_ms),
+        can_sign_in=credential.password_hash is not None,
+        second_factor=credential.has_second_factor,
+        last_used_at=at(max(used, default=None)),
     )
+
+
+def _browsers(call: Call, member: Member) -> list[BrowserSession]:
+    return browser_sessions.of_member(call.services.directory, member.member_id)
 
 
 ROUTES: Final = (
@@ -216,6 +261,16 @@ ROUTES: Final = (
         change=change_member,
         body=MemberPatch,
         answers=MemberShown,
+    ),
+    Route(
+        method="POST",
+        path="/members/{member_id}/link",
+        role=Role.ADMIN,
+        summary="A one-time link by which the member chooses a password: an invitation, or a reset",
+        change=make_member_link,
+        body=LinkBody,
+        status=201,
+        answers=MemberLinkMade,
     ),
     Route(
         method="DELETE",
