@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from caisey import wiring
 from tests.api.plane import Plane
 from tests.web.visitor import PASSWORD, Visitor, join
-
-
-def path_of_link(plane: Plane) -> str:
-    return str(wiring.create_set_up_link(plane.data_dir, "default")["path"])
 
 
 def set_up(visitor: Visitor, path: str, **changes: str) -> str:
@@ -24,7 +19,7 @@ def test_the_first_account(new_plane: Callable[..., Plane]) -> None:
     page = visitor.get("/")
     assert "Nobody has an account here yet" in page.text
     assert not [form for form in page.forms if form.action == "/sign-in"]
-    path = path_of_link(plane)
+    path = plane.set_up_link()
     # Looking at the link does not use it up: mail programs do.
     assert "Set up Caisey" in visitor.get(path).text
     assert "Set up Caisey" in visitor.get(path).text
@@ -52,7 +47,7 @@ def test_the_first_account(new_plane: Callable[..., Plane]) -> None:
 
 def test_a_newer_link_ends_the_older_one_and_a_restart_does_not(new_plane: Callable[..., Plane]) -> None:
     plane = new_plane().start()
-    first, second = path_of_link(plane), path_of_link(plane)
+    first, second = plane.set_up_link(), plane.set_up_link()
     visitor = Visitor(plane)
     assert visitor.get(first).status == 404
     assert visitor.get(second).status == 200
@@ -71,13 +66,13 @@ def test_a_newer_link_ends_the_older_one_and_a_restart_does_not(new_plane: Calla
 
 
 def test_links_end_after_a_day(plane: Plane, monkeypatch) -> None:
-    path = path_of_link(plane)
+    path = plane.set_up_link()
     visitor = Visitor(plane)
     assert visitor.get(path).status == 200
     from caisey.control.directory import member_links
 
     monkeypatch.setattr(member_links, "LIFE_MS", -1)
-    assert visitor.get(path_of_link(plane)).status == 404
+    assert visitor.get(plane.set_up_link()).status == 404
 
 
 def test_an_unknown_link(plane: Plane) -> None:
@@ -86,7 +81,7 @@ def test_an_unknown_link(plane: Plane) -> None:
         assert visitor.get(path).status == 404
         assert visitor.post(path, {"password": PASSWORD, "name": "x", "email": "a@b.example"}).status == 404
     # A link of one kind opens no page of another kind.
-    text = path_of_link(plane).rpartition("/")[2]
+    text = plane.set_up_link().rpartition("/")[2]
     assert visitor.post(f"/join/{text}", {"password": PASSWORD}).status == 404
     member = plane.api().post("/members", {"email": "kind@example.com", "role": "viewer"})
     link = plane.api().post(f"/members/{member['id']}/link")["url"].rpartition("/")[2]
