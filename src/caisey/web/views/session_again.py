@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from caisey.core.catalogue.phrases import PHRASES
 from caisey.core.plain_text import one_line
 from caisey.web.views.session_now import Button, Now
 from caisey.web.views.session_rows import change_text
@@ -70,7 +71,7 @@ class Field(NamedTuple):
 def again_of(awareness: Document, target_id: str | None) -> Again:
     """The document of `GET /prompts/{id}/awareness`, to be read before a second try of `target_id`."""
     return Again(
-        computer=awareness["computer"],
+        computer=one_line(awareness["computer"], 60) or PHRASES["the_computer"],
         as_of=awareness["as_of"],
         steps=tuple(_ran_step(step) for step in awareness["steps"]),
         others=tuple(awareness["others"]),

@@ -22,6 +22,8 @@ Document = dict[str, Any]
 LINES_FIRST: Final = 12
 LINE_LENGTH: Final = 2_000
 FAULTS_SHOWN: Final = 50
+RESULT_LENGTH: Final = 64 * 1024
+RESULT_LINES: Final = 300
 _NOT_TOLD: Final = frozenset({"progress"})
 
 
@@ -191,8 +193,11 @@ def _result(attempt: Document) -> str:
     """A structured result, readable."""
     if attempt["result"] is None:
         return ""
-    text = msgspec.json.format(msgspec.json.encode(attempt["result"]), indent=2).decode()
-    return bounded(visible(text), 200)[0]
+    encoded = msgspec.json.encode(attempt["result"])
+    text = msgspec.json.format(encoded, indent=2).decode()
+    lines = text[:RESULT_LENGTH].split("\n")
+    shown = visible("\n".join([*lines[:RESULT_LINES], *(["…"] if len(lines) > RESULT_LINES else [])]))
+    return bounded(shown, RESULT_LINES + 1)[0]
 
 
 def _fact(fact: Document, cited: bool) -> Fact:
