@@ -27,7 +27,7 @@ from caisey.api.metrics import Metrics, Sample
 from caisey.api.runtime_poll import POLL_PATH, RuntimePoll
 from caisey.api.runtime_socket import CONNECT_PATH, RuntimeSocket
 from caisey.api.services import Services
-from caisey.control import joining, key_file, local_admin, secret_box, signed_heads
+from caisey.control import clock_while_away, joining, key_file, local_admin, secret_box, signed_heads
 from caisey.control.access import Access, Role
 from caisey.control.browser_sessions import BrowserSessions
 from caisey.control.clock import SystemClock
@@ -134,6 +134,7 @@ class ControlPlane:
         hub.connect(sessions)
         await hub.load()
         sweeper = Sweeper(sessions, times, hub.paused)
+        await clock_while_away.follow(log, sessions, times.now_ms())
         sweeper.start(times.now_ms())  # the grace after a restart is the view's: each endpoint has its own
         facts = FactsKeeper(sessions, directory)
         signing_key = keyring.trusted_by(keyring.current_public)
@@ -481,6 +482,7 @@ async def _serve(
     finally:
         await plane.stop()
     return 1 if plane.failed.is_set() else 0
+
 
 def _address_of(settings: ServerSettings, host: str, port: int) -> str:
     """Where somebody on this machine reaches the console."""

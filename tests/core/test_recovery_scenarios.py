@@ -377,3 +377,17 @@ def test_a_silent_command_gets_a_notice_and_goes_on() -> None:
     assert world.attempt().inputs == 1
     world.finish()
     assert world.verdict() == "answered/yes"
+
+
+def test_a_journal_that_says_received_of_what_has_started_moves_nothing() -> None:
+    world = World()
+    world.prompt()
+    world.run()
+    world.disconnect()
+    assert world.attempt().state is AttemptState.LOST
+    sent = len([record for record in world.log if type(record.event).__name__ == "AttemptDispatched"])
+    world.connect(incarnation="I2")
+    world.state("received", owner_live=False)
+    assert world.attempt().state is AttemptState.LOST
+    assert world.log[-1].event.fact == "journal_regressed"  # type: ignore[attr-defined]
+    assert len([record for record in world.log if type(record.event).__name__ == "AttemptDispatched"]) == sent

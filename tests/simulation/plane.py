@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from caisey.api.runtime_poll import RuntimePoll
 from caisey.api.runtime_socket import RuntimeSocket
+from caisey.control import clock_while_away
 from caisey.control.clock import Clock
 from caisey.control.directory.store import Directory
 from caisey.control.hub import Hub
@@ -277,6 +278,7 @@ class PlaneNode:
         self.hub.connect(self.sessions)
         await self.hub.load()
         self.sweeper = Sweeper(self.sessions, self.steady, self.hub.paused)
+        await clock_while_away.follow(self.log, self.sessions, self.steady.now_ms())
         self.sweeper.start(self.steady.now_ms())
         self.socket = RuntimeSocket(self.hub, random_bytes)
         self.poll = RuntimePoll(self.hub, random_bytes, self.steady.monotonic_ms)

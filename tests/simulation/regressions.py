@@ -26,6 +26,42 @@ REGRESSIONS: dict[str, Story] = {
             Event(34.511, "clock_step", (-3_600_000,)),
         ),
     ),
+    "a clock that goes back while the control plane is away stops nothing": Story(
+        "302", False, "hold", 0.001, 0.001,
+        (
+            Event(0.5, "prompt", ("bert", 1, 0, "mutating 300 0 2 0 0 0 time=200")),
+            Event(2.697, "plane_dies", (7, "before")),
+            Event(5.049, "prompt", ("anna", 0, 1, "read_only 6000 5000 2 0 0 0")),
+            Event(6.273, "clock_step", (-3_600_000,)),
+            Event(6.488, "act_twice", (33, 95)),
+        ),
+        ("both", "websocket", "both"),
+    ),
+    "nor does one that goes back before the first look of a new control plane": Story(
+        "1836", False, "hold", 0.001, 0.001,
+        (
+            Event(6.032, "wild", (0, 15.802, 0.0, 0.3, 0.3, 0.0)),
+            Event(6.051, "prompt", ("bert", 1, 0, "mutating 1500 5000 3 0 0 0 unknown")),
+            Event(6.368, "reboot", (0, 9.679)),
+            Event(12.874, "plane_dies", (1, "after")),
+            Event(12.874, "prompt", ("anna", 1, 0, "mutating 20000 10 4 3 0 0")),
+            Event(13.528, "clock_step", (-3_600_000,)),
+        ),
+        ("websocket", "both", "websocket"),
+    ),
+    "two ends of one step, by a runtime that lies, are nobody's fault": Story(
+        "1760", True, "reroute", 0.001, 0.05,
+        (
+            Event(1.453, "lie", (0, "states finished", "dispatched", 25, 1)),
+            Event(
+                10.677, "prompt",
+                (
+                    "bert", 1, 0, "mutating 20000 5000 4 3 0 0 bytes=64", "mutating 1500 90000 4 0 0 1",
+                    "mutating 40 90000 3 0 0 0",
+                ),
+            ),
+        ),
+    ),
     "a try that was given up for lost hears of the stop when it is back": Story(
         "d220", True, "hold", 0.15, 0.001,
         (

@@ -13,7 +13,12 @@ from typing import NamedTuple
 from tests.simulation.lies import LIES
 
 SPAN_S = 26.0
-SENT = ("dispatched", "acknowledged", "started", "lost", "lost", "ended")
+SENT = ("dispatched", "acknowledged", "started", "lost", "ended")
+RARE = (
+    *((lie, state) for lie in ("gap", "other bytes") for state in ("dispatched", "acknowledged", "lost")),
+    *(("refused", state) for state in ("started", "lost", "ended")),
+    ("input accepted", "ended"),
+)
 COMPANY = 0.6
 """How many prompts have something go wrong right beside them."""
 BRIDGES = ("websocket", "websocket", "both", "both", "longpoll")
@@ -76,7 +81,8 @@ def _span(d: random.Random) -> float:
 
 
 def _lie(d: random.Random) -> tuple[object, ...]:
-    return _node(d), d.choice(list(LIES)), d.choice(SENT), d.randrange(100), d.choice([-1, 0, 0, 1, 1, 100])
+    what, state = d.choice(RARE) if d.random() < 0.5 else (d.choice(list(LIES)), d.choice(SENT))
+    return _node(d), what, state, d.randrange(100), d.choice([-1, 0, 0, 1, 1, 100])
 
 
 KINDS: dict[str, tuple[float, Callable[[random.Random], tuple[object, ...]]]] = {
@@ -114,7 +120,7 @@ KINDS: dict[str, tuple[float, Callable[[random.Random], tuple[object, ...]]]] = 
     "no_forks": (0.4, lambda d: (_machine(d), _span(d))),
     "kill_shim": (0.8, lambda d: (_machine(d), d.randrange(10))),
     "kill_job": (0.9, lambda d: (_machine(d), d.randrange(10))),
-    "lie": (1.3, _lie),
+    "lie": (2.0, _lie),
     "skew": (0.3, lambda d: (_machine(d), d.choice([-7_200_000, 3_000, 600_000]))),
     # the control plane
     "plane_dies": (2.2, lambda d: (d.randrange(1, 10), d.choice(["before", "after"]))),

@@ -545,7 +545,8 @@ class World:
         possible = offered(session, call)
         if not possible:
             return
-        action = possible[choice % len(possible)]
+        asked = Action.INPUT in possible and choice % 3 == 0
+        action = Action.INPUT if asked else possible[choice % len(possible)]
         more: dict[str, Any] = {}
         self._fresh += 1
         fresh = f"tcl_a{self._fresh}"

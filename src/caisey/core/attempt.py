@@ -33,7 +33,6 @@ TRANSITIONS: dict[S, dict[type[e.Event], tuple[S, ...]]] = {
         e.AttemptEnded: (S.ENDED,),
     },
     S.DISPATCHED: {
-        e.AttemptDispatched: (S.DISPATCHED,),
         e.AttemptAcknowledged: (S.ACKNOWLEDGED,),
         e.AttemptStarted: (S.STARTED,),
         e.AttemptLost: (S.LOST,),
@@ -50,7 +49,6 @@ TRANSITIONS: dict[S, dict[type[e.Event], tuple[S, ...]]] = {
         e.AttemptEnded: (S.ENDED,),
     },
     S.LOST: {
-        e.AttemptDispatched: (S.DISPATCHED,),
         e.AttemptAcknowledged: (S.ACKNOWLEDGED,),
         e.AttemptStarted: (S.STARTED,),
         e.AttemptFound: (S.ACKNOWLEDGED, S.STARTED),

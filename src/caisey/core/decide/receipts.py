@@ -84,7 +84,10 @@ def _reopen(d: Draft, command: c.RuntimeCommand, a: Attempt, state: AttemptState
 
 
 def _received(d: Draft, command: c.ReceiveReceipt | c.ReceiveStatement, a: Attempt, stated: bool) -> None:
-    """It is in the journal."""
+    """It is in the journal. Of one that is known to have started this is no news: it has forgotten the start."""
+    if a.started_at_ms is not None:
+        note(d, a, "journal_regressed", journal_id=command.journal_id, journal_sequence=command.journal_sequence)
+        return
     event = e.AttemptAcknowledged(
         tool_call_id=a.tool_call_id,
         number=a.number,
