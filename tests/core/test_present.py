@@ -300,6 +300,19 @@ def test_what_was_shown_before_the_start_is_told_as_it_was() -> None:
     assert shown(world)["tool_calls"][0]["now"]["summary"].startswith('We showed "Lost contact before it answered".')
 
 
+def test_an_agent_that_goes_in_the_grace_of_a_start_is_gone_and_the_start_is_not_the_reason() -> None:
+    world = World()
+    world.view = replace(world.view, grace_until_ms=world.now + 20_000)
+    world.prompt()
+    world.run()
+    world.advance(1_000)
+    world.disconnect()
+    assert shown(world)["tool_calls"][0]["now"]["label"] == "No contact with ACCT-07"
+    world.advance(5_000)
+    world.view = replace(world.view, grace_until_ms=world.now + 30_000)
+    assert shown(world)["tool_calls"][0]["now"]["label"] == "Caisey was restarted"
+
+
 def test_a_record_that_went_back_is_not_said_to_show_no_end() -> None:
     """It does not know the command at all, so what it shows, or does not, says nothing about an end."""
     world = World()
