@@ -120,7 +120,7 @@ def sign_in(context: BrowserContext, visitor: Visitor) -> None:
             {
                 "name": COOKIE,
                 "value": visitor.secret,
-                "url": visitor.url,
+                "url": visitor.url.replace("http://", "https://"),  # the prefix __Host- asks for it
                 "httpOnly": True,
                 "secure": True,
                 "sameSite": "Lax",
