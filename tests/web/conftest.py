@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.api.plane import Api, Plane
+from tests.web.limited import People
 from tests.web.visitor import Visitor, join
 
 
@@ -58,3 +59,9 @@ def new_plane(tmp_path: Path) -> Iterator[Callable[..., Plane]]:
     yield make
     for plane in made:
         plane.stop()
+
+
+@pytest.fixture(scope="session")
+def people(plane: Plane, person: Callable[..., Visitor]) -> People:
+    """Somebody of a role who sees some client groups."""
+    return People(plane.api(), person)

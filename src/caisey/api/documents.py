@@ -12,6 +12,7 @@ import msgspec
 from msgspec import field
 
 from caisey.control.access import Role
+from caisey.core.policy import PolicyFields
 from caisey.protocol.fields import Effect
 
 T = TypeVar("T")
@@ -224,12 +225,13 @@ class GroupCount(Document, frozen=True, kw_only=True):
 
 
 class EndpointsSummary(Document, frozen=True, kw_only=True):
-    """How many computers there are, by health, tag and client group."""
+    """How many computers there are, by health, tag and client group. `sequence`: from where a stream goes on."""
 
     total: int
     by_health: dict[str, int]
     tags: list[TagCount]
     client_groups: list[GroupCount]
+    sequence: int
 
 
 class HealthPeriod(Document, frozen=True, kw_only=True):
@@ -476,6 +478,15 @@ class AuditVerified(Document, frozen=True, kw_only=True):
     broken: BreakShown | None
     at: str
     next: str | None
+
+
+class PolicyLevelShown(Document, frozen=True, kw_only=True):
+    """One level that sets something. `subject` is an id, a tag, or empty for the organization."""
+
+    level: str
+    subject: str
+    name: str
+    fields: PolicyFields
 
 
 class ToolShown(Document, frozen=True, kw_only=True):

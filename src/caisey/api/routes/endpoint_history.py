@@ -60,6 +60,7 @@ _LOOKS: Final = f"""
     WHERE {_IN_SIGHT} AND r.endpoint_id = ?3 AND (?4 IS NULL OR r.tool = ?4) AND (r.tool, r.subject) > (?5, ?6)
     ORDER BY r.tool, r.subject LIMIT ?7
 """  # noqa: S608
+_LAST: Final = "SELECT max(sequence) FROM events WHERE organization_id = ?"
 _NEWEST: Final = (2**63 - 1, "")
 
 
@@ -186,6 +187,7 @@ async def _looks(call: Call, rows: list[tuple[Any, ...]], *, whole: bool) -> Asy
 
 async def summary(call: Call) -> Answer:
     directory = call.services.directory
+    newest = call.services.query(_LAST, (call.principal.organization_id,))
     found = endpoints.visible(directory, call.principal)
     health = Counter(call.services.live.health_of(endpoint.endpoint_id).value for endpoint in found)
     tags = Counter(tag for endpoint in found for tag in endpoint.tags)
@@ -204,6 +206,7 @@ async def summary(call: Call) -> Answer:
                 GroupCount(id=group.client_group_id, name=group.name, count=groups[group.client_group_id])
                 for group in seen
             ],
+            sequence=int(newest[0][0] or 0),
         )
     )
 

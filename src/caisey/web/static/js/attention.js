@@ -1,0 +1,163 @@
+// The attention list, live: its part is fetched anew when something happened, the title, the badge and the icon say how
+// much needs somebody, and the keyboard walks the lines. No key sends anything that may change a computer.
+
+import { shortcut } from "./keys.js";
+import { onEvents } from "./live.js";
+import { onPart, refresh } from "./parts.js";
+import { word } from "./words.js";
+
+const PAUSE_MS = 800;
+const LOOK_AGAIN_MS = 60_000;
+const body = document.body;
+const part = () => document.getElementById("attention");
+const lines = () => [...part().querySelectorAll("[data-line]")].filter((line) => line.offsetParent !== null);
+
+// -- live ------------------------------------------------------------------------------------------------------------
+
+let planned = null;
+function soon(ms = PAUSE_MS) {
+  planned ??= setTimeout(async () => {
+    planned = null;
+    if (busy()) return soon(2 * PAUSE_MS);
+    await refresh(part());
+  }, ms);
+}
+
+// A person who selects lines or writes a reason keeps the list as it is until they are done.
+function busy() {
+  return Boolean(part().querySelector(".more[open]"));
+}
+
+onEvents(() => soon());
+setInterval(() => { if (!document.hidden) soon(0); }, LOOK_AGAIN_MS);
+
+let waking = null;
+function wakeUp() {
+  clearTimeout(waking);
+  const at = Date.parse(part().dataset.backAt);
+  if (!Number.isNaN(at)) waking = setTimeout(() => soon(0), Math.min(Math.max(at - Date.now(), 0) + 500, 2 ** 31 - 1));
+}
+
+// -- what says how much there is -------------------------------------------------------------------------------------
+
+const known = new Set(ids());
+function ids() {
+  return [...(part().querySelectorAll("#needs-head, [data-line]") ?? [])].map((line) => line.dataset.line).filter(Boolean);
+}
+
+function say() {
+  const count = Number(part().dataset.count);
+  document.title = count ? `(${count}) ${word("title")}` : word("title");
+  for (const badge of document.querySelectorAll("[data-attention-count]")) badge.textContent = count > 99 ? "99+" : count || "";
+  const icon = document.querySelector('link[rel="icon"]');
+  const wanted = count ? body.dataset.faviconAsk : body.dataset.favicon;
+  if (icon && icon.getAttribute("href") !== wanted) icon.setAttribute("href", wanted);
+  if (navigator.setAppBadge) (count ? navigator.setAppBadge(count) : navigator.clearAppBadge()).catch(() => {});
+}
+
+let selected = new Set();
+onPart((fresh) => {
+  if (fresh.id !== "attention") return;
+  for (const box of fresh.querySelectorAll("input[name=item][type=checkbox]")) box.checked = selected.has(box.value);
+  say();
+  tell();
+  wakeUp();
+});
+document.addEventListener("change", (event) => {
+  if (!event.target.matches?.("input[name=item][type=checkbox]")) return;
+  event.target.checked ? selected.add(event.target.value) : selected.delete(event.target.value);
+});
+
+// -- notices of the browser: a label and a place, never output -------------------------------------------------------
+
+const button = document.querySelector("#notify");
+const words = document.querySelector("#notify-words");
+
+function showPermission() {
+  if (!("Notification" in window) || !button) return;
+  button.hidden = Notification.permission !== "default";
+  words.hidden = Notification.permission === "default";
+  words.textContent = Notification.permission === "granted" ? word("notify-on") : word("notify-off");
+}
+button?.addEventListener("click", async () => {
+  await Notification.requestPermission();
+  showPermission();
+});
+
+function tell() {
+  const fresh = [...part().querySelectorAll("section [data-line]")].filter((line) => !known.has(line.dataset.line));
+  for (const line of fresh) known.add(line.dataset.line);
+  if (!fresh.length || !document.hidden || !("Notification" in window) || Notification.permission !== "granted") return;
+  const text = (line, place) => line.querySelector(place)?.textContent.trim().replace(/\s+/g, " ") ?? "";
+  const one = fresh.length === 1;
+  const title = one ? word("notice-one", { label: text(fresh[0], ".line-link") }) : word("notice-many", { n: fresh.length });
+  const notice = new Notification(title, { body: one ? text(fresh[0], ".c-where") : "", tag: "caisey-attention" });
+  notice.onclick = () => {
+    window.focus();
+    notice.close();
+  };
+}
+
+// -- keyboard --------------------------------------------------------------------------------------------------------
+
+const current = () => document.activeElement?.closest?.("[data-line]");
+function step(by) {
+  const all = lines();
+  if (!all.length) return false;
+  const at = all.indexOf(current());
+  const next = all[at < 0 ? (by > 0 ? 0 : all.length - 1) : Math.min(Math.max(at + by, 0), all.length - 1)];
+  next.querySelector(".line-link").focus();
+  next.scrollIntoView({ block: "nearest" });
+}
+const box = (line) => line?.querySelector("input[name=item]");
+const chosen = () => [...part().querySelectorAll("input[form=bulk]:checked")];
+
+shortcut("j", word("key-next"), () => step(1));
+shortcut("k", word("key-previous"), () => step(-1));
+shortcut("o", word("key-open"), () => {
+  const line = current() ?? lines()[0];
+  if (!line) return false;
+  line.querySelector(".line-link").click();
+});
+shortcut("1", word("key-first"), () => {
+  const line = current() ?? lines()[0];
+  const first = line?.querySelector("[data-first]");
+  if (!first) return false;
+  first.focus();
+});
+shortcut("x", word("key-select"), () => {
+  const one = box(current());
+  if (!one) return false;
+  one.click();
+});
+shortcut("a", word("key-take"), () => {
+  if (chosen().length) return void part().querySelector('#bulk [value="take"]').click();
+  const take = current()?.querySelector("[data-take]");
+  if (!take) return false;
+  take.click();
+});
+shortcut("s", word("key-snooze"), () => {
+  const place = chosen().length ? part().querySelector("#bulk-snooze") : current()?.querySelector(".more");
+  if (!place) return false;
+  place.open = true;
+  place.querySelector("select").focus();
+});
+
+// One box is open at a time; Esc and a press elsewhere close it.
+document.addEventListener("toggle", (event) => {
+  if (!event.target.matches?.(".more") || !event.target.open) return;
+  for (const other of document.querySelectorAll(".more[open]")) if (other !== event.target) other.open = false;
+}, true);
+shortcut("Escape", word("keys-leave"), () => {
+  const open = document.querySelector(".more[open]");
+  if (!open) return false;
+  open.open = false;
+  open.querySelector("summary").focus();
+}, { inFields: true });
+document.addEventListener("click", (event) => {
+  for (const open of document.querySelectorAll(".more[open]")) if (!open.contains(event.target)) open.open = false;
+});
+
+say();
+wakeUp();
+showPermission();
