@@ -37,7 +37,7 @@ async def compose(visit: Visit) -> Reply:
         context = await composer_context(visit, session, endpoint, draft, fault=fault, warning=warning)
         status = fault.status if fault is not None else 200
         if visit.fragment:
-            return render(visit, "parts/composer.html", status=status, **context)
+            return render(visit, "parts/composer.html", status=status, session=session, **context)
         return await page_of(visit, status=status, composer=context)
 
     async def send(steps: list[Document], draft: Draft) -> Reply:
