@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from caisey.api import event_stream
+from caisey.api.routes import events as events_routes
 from tests.api.plane import TLS, Api, Plane, shell
 
 CLOSED_WITHIN_S = 5.0
@@ -58,6 +59,19 @@ def test_it_goes_on_after_the_last_event(api: Api) -> None:
     with api.stream(f"/sessions/{session}/stream", last=log[0]["sequence"]) as events:
         shown = take(events, lambda event: event["id"] == log[-1]["sequence"])
     assert sequences(shown) == [one["sequence"] for one in log[1:]]
+
+
+def test_a_nudge_that_tells_of_more_than_is_read_at_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (event_stream, events_routes):
+        monkeypatch.setattr(module, "NEWEST", 2)
+    session = api.session(api.endpoint())
+    with api.stream(f"/sessions/{session}/stream") as events:
+        first = next(events)
+        api.http.post(f"sessions/{session}/prompts", json={"tool_calls": [shell(), shell(), shell()]})
+        api.prompt(session)
+        log = logged(api, session)
+        shown = [first, *take(events, lambda event: event["id"] == log[-1]["sequence"])]
+    assert sequences(shown) == [one["sequence"] for one in log]
 
 
 def test_what_happens_while_one_reads_comes_once_and_in_order(api: Api) -> None:

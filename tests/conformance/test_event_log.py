@@ -242,6 +242,8 @@ async def test_reading_goes_on_after_the_last(open_log: Opener) -> None:
         assert [e.payload["n"] for e in await log.read_session(other, limit=2)] == [1, 4]
         assert [e.payload["n"] for e in await log.read_positions(after=4, limit=4)] == [4, 5, 6, 7]
         assert await log.read_session("ses_" + "8" * 26) == []
+        assert log.newest_of_session(SESSION, 1, 2) == await log.read_session(SESSION, after=1, limit=2)
+        assert log.newest_of_organization(ONE, 2, 3) == await log.read_organization(ONE, after=2, limit=3)
 
 
 @in_loop

@@ -1,13 +1,14 @@
 """Server-sent events from the log: nothing lost, nothing twice (API.md, SSE).
 
 Owns the loop of a stream: watch first, then read the log after the last event that was sent, then wait for a nudge.
+What a nudge tells of is a few rows that were written a moment ago: they are read at once, all else beside the loop.
 What is sent was committed, in the order of its sequence. A stream ends when the right to it ends.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
@@ -19,12 +20,15 @@ from caisey.core.errors import Fault
 from caisey.storage.contract import Stored
 
 PAGE: Final = 200
+NEWEST: Final = 32
+"""So many events of a nudge are read on the loop's thread; where there are more, the rest is read in another."""
 BEAT_S: Final = 15.0
 LAST_WORD_S: Final = 1.0
 _HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
 _BEAT: Final = b": beat\n\n"
 
 ReadAfter = Callable[[int], Awaitable[Sequence[Stored]]]
+ReadNewest = Callable[[int], Sequence[Stored]]
 Wanted = Callable[[Stored], bool]
 Around = Callable[[], AbstractContextManager[None]]
 Aside = Callable[[], bytes]
@@ -42,7 +46,7 @@ def position(call: Call, otherwise: int) -> int:
 
 
 class EventStream:
-    """Events after `after`, from `read`, that `wanted` lets through; `subject` is what to watch.
+    """Events after `after`, from `read` (a page) and `newest` (a few), that `wanted` lets through; `subject` is watched.
 
     `around` is entered for as long as the stream is open; `aside` is told with it (see `Aside`).
     """
@@ -53,6 +57,7 @@ class EventStream:
         subject: str,
         after: int,
         read: ReadAfter,
+        newest: ReadNewest,
         wanted: Wanted,
         *,
         around: Around = nullcontext,
@@ -62,6 +67,7 @@ class EventStream:
         self._subject = subject
         self._after = after
         self._read = read
+        self._newest = newest
         self._wanted = wanted
         self._around = around
         self._aside = aside
@@ -86,10 +92,17 @@ class EventStream:
 
     async def _write(self, send: Any, nudge: asyncio.Event) -> None:
         await piece(send, b": open\n\n")
+        behind = True
         while True:
             nudge.clear()
-            async for text in self._texts():
-                await piece(send, text)
+            if not behind:
+                text, behind = self._taken(self._newest(self._after), NEWEST)
+                if text:
+                    await piece(send, text)
+            while behind:
+                text, behind = self._taken(await self._read(self._after), PAGE)
+                if text:
+                    await piece(send, text)
             if self._aside is not None and (said := self._aside()) != self._said:
                 self._said = said
                 await piece(send, said)
@@ -99,17 +112,11 @@ class EventStream:
             except TimeoutError:
                 await piece(send, _BEAT)
 
-    async def _texts(self) -> AsyncIterator[bytes]:
-        """All that is in the log now, page by page."""
-        while True:
-            events = await self._read(self._after)
-            text = b"".join(spelled(event) for event in events if self._wanted(event))
-            if events:
-                self._after = events[-1].sequence
-            if text:
-                yield text
-            if len(events) < PAGE:
-                return
+    def _taken(self, events: Sequence[Stored], most: int) -> tuple[bytes, bool]:
+        """What to send of these, and whether there may be more: `most` were asked for."""
+        if events:
+            self._after = events[-1].sequence
+        return b"".join(spelled(event) for event in events if self._wanted(event)), len(events) >= most
 
 
 def spelled(event: Stored) -> bytes:

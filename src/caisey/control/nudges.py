@@ -52,6 +52,8 @@ class NudgingLog:
         self.on_failure = log.on_failure
         self.query_now = log.query_now
         self.query = log.query
+        self.newest_of_session = log.newest_of_session
+        self.newest_of_organization = log.newest_of_organization
         self.read_session = log.read_session
         self.read_organization = log.read_organization
         self.read_positions = log.read_positions

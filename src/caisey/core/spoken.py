@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_MS = -62_135_596_800_000
@@ -17,9 +18,14 @@ _NEAR_MS = 10 * 60_000  # so near that seconds matter
 
 def rfc3339(at_ms: int) -> str:
     """UTC with milliseconds. A time that no calendar has (an endpoint may claim any) is drawn to the nearest one."""
-    at_ms = min(max(at_ms, _FIRST_MS), _LAST_MS)
-    moment = _EPOCH + timedelta(milliseconds=at_ms)
-    return f"{moment.isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
+    seconds, ms = divmod(min(max(at_ms, _FIRST_MS), _LAST_MS), 1000)
+    return f"{_second(seconds)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(seconds: int) -> str:
+    """Most times that are spelled are of the last seconds, and each is spelled many times over."""
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
 def optional_rfc3339(at_ms: int | None) -> str | None:

@@ -164,6 +164,14 @@ class Log(Protocol):
     async def query(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Read committed rows in another thread."""
 
+    def newest_of_session(self, session_id: str, after: int, limit: int) -> list[Stored]:
+        """As `read_session`, at once, on the loop's thread: for who follows and lacks some of the newest only. Another
+        thread would cost more than so few rows, and a turn of waiting for it (docs/performance.md).
+        """
+
+    def newest_of_organization(self, organization_id: str, after: int, limit: int) -> list[Stored]:
+        """As `newest_of_session`, for an organization."""
+
     async def read_session(self, session_id: str, after: int = 0, limit: int = 1_000) -> list[Stored]:
         """Events of a session with a sequence above `after`, in order, at most `limit`."""
 

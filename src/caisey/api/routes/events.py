@@ -13,7 +13,7 @@ from msgspec import Meta
 from caisey.api import scope
 from caisey.api.call import Answer, Call, Route, Sending
 from caisey.api.documents import ActorShown, Anything, EventShown, PresenceShown, PresentShown
-from caisey.api.event_stream import PAGE, EventStream, aside, position
+from caisey.api.event_stream import NEWEST, PAGE, EventStream, aside, position
 from caisey.api.pages import Page, PageQuery, decode_cursor, page_of
 from caisey.api.sending import Page as Printed
 from caisey.api.telling import Names, telling_of
@@ -100,6 +100,7 @@ async def stream_session(call: Call) -> Sending:
         session.id,
         position(call, query.after or 0),
         lambda last: log.read_session(session.id, last, PAGE),
+        lambda last: log.newest_of_session(session.id, last, NEWEST),
         lambda event: True,
         around=lambda: services.presence.here(session.id, call.principal.actor, services.clock.now_ms()),
         aside=(lambda: aside("presence", _present(call, session.id).items)) if query.presence else None,
@@ -132,7 +133,12 @@ async def stream_organization(call: Call) -> Sending:
     after = position(call, call.query.after if call.query.after is not None else _newest(call))
     sight = Sight(call)
     return EventStream(
-        call, organization_id, after, lambda last: log.read_organization(organization_id, last, PAGE), sight.shows
+        call,
+        organization_id,
+        after,
+        lambda last: log.read_organization(organization_id, last, PAGE),
+        lambda last: log.newest_of_organization(organization_id, last, NEWEST),
+        sight.shows,
     )
 
 

@@ -151,6 +151,14 @@ class SqliteLog:
         """See `contract.Log.query`."""
         return await self._readers.query(sql, params)
 
+    def newest_of_session(self, session_id: str, after: int, limit: int) -> list[Stored]:
+        """See `contract.Log.newest_of_session`."""
+        return self._readers.newest_of_session(session_id, after, limit)
+
+    def newest_of_organization(self, organization_id: str, after: int, limit: int) -> list[Stored]:
+        """See `contract.Log.newest_of_organization`."""
+        return self._readers.newest_of_organization(organization_id, after, limit)
+
     async def read_session(self, session_id: str, after: int = 0, limit: int = 1_000) -> list[Stored]:
         """See `contract.Log.read_session`."""
         return await self._readers.by_session(session_id, after, limit)

@@ -72,6 +72,14 @@ class Readers:
         values = tuple(params)
         return await self._in_pool(lambda connection: connection.execute(sql, values).fetchall())
 
+    def newest_of_session(self, session_id: str, after: int, limit: int) -> list[Stored]:
+        """Events of a session, read on this thread."""
+        return [stored(row) for row in self.query_now(_BY_SESSION, (session_id, after, limit))]
+
+    def newest_of_organization(self, organization_id: str, after: int, limit: int) -> list[Stored]:
+        """Events of an organization, read on this thread."""
+        return [stored(row) for row in self.query_now(_BY_ORGANIZATION, (organization_id, after, limit))]
+
     async def by_session(self, session_id: str, after: int, limit: int) -> list[Stored]:
         """Events of a session."""
         return await self._events(_BY_SESSION, (session_id, after, min(limit, MAX_EVENTS)))
