@@ -19,7 +19,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help setup check lint format test run demo bench simulate chaos docs lock clean
+.PHONY: help setup check lint format test run demo bench simulate chaos matrix docs lock clean
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,7 +53,7 @@ test: lint ## Run the checks and every test
 run: setup ## Start a control plane with a runtime on this machine
 	$(BIN)/caisey up $(ARGS)
 
-demo: setup ## Show a stalled prompt, its verdict and its recovery
+demo: setup ## Show every stall, its verdict and its recovery, with real processes
 	$(BIN)/caisey demo $(ARGS)
 
 bench: setup ## Print the figures of the budgets
@@ -64,6 +64,9 @@ simulate: setup ## Run the seeded simulation, e.g. make simulate SEED=7 RUNS=1
 
 chaos: setup ## Kill, cut and freeze real processes, and check the invariants
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+matrix: setup ## Play the failure matrix and write docs/failure-matrix.md
+	$(BIN)/caisey conformance --local --markdown docs/failure-matrix.md $(ARGS)
 
 docs: setup ## Write the generated pages of docs/ anew
 	$(BIN)/python -m tests.docs $(ARGS)

@@ -49,6 +49,9 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
     "Reports and proof": {
         "shapes": Entry("shapes", "Malformed calls, results and frames, counted by shape."),
         "recovery": Entry("recovery", "Stalls by what happened, and how they recovered."),
+        "conformance": Entry(
+            "conformance", "Play every failure against a control plane, or test a runtime of your own."
+        ),
         "audit": Entry("audit", "The audit log: read it, export it, verify an export offline."),
     },
     "This machine": {
@@ -57,7 +60,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "runtime": Entry("runtime", "The runtime of this machine: enroll, run, status, install."),
         "doctor": Entry("doctor", "Check this machine and the way to the control plane."),
         "practice": Entry("practice", "Run a practice computer, which executes nothing and stalls as it is asked to."),
-        "demo": Entry("demo", "Show a stalled prompt, its verdict and its recovery."),
+        "demo": Entry("demo", "Show every stall, its verdict and its recovery."),
         "completion": Entry("completion", "Print the completion script for a shell."),
     },
 }

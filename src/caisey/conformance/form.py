@@ -25,6 +25,8 @@ AGAIN: Final = "sent again"
 AGAIN_ANEW: Final = "sent again, a new consent by policy"
 AGAIN_FREE: Final = "sent again when it was free"
 
+LATE: Final = "known after"
+
 SLACK_S: Final = 0.5
 """How much later than its window a thing may be known (DESIGN.md §4: "orphan known: ack window + 0.5 s")."""
 
@@ -122,7 +124,7 @@ class Difference:
 Drive = Callable[["Bench", Effect], Awaitable[Found]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stall:
     """One row: what goes wrong, how it is brought about, and what is specified for each effect.
 
@@ -152,6 +154,12 @@ class Cell:
     expected: Expected
     found: Found
     differences: list[Difference] = field(default_factory=list)
+    times_played: int = 1
+
+    @property
+    def only_late(self) -> bool:
+        """Whether all that is wrong with it is that it was known too late."""
+        return bool(self.differences) and all(difference.column == LATE for difference in self.differences)
 
     @property
     def ok(self) -> bool:
@@ -199,9 +207,9 @@ def _late(expected: Expected, found: Found, slack_s: float) -> list[Difference]:
         return []
     most_s = expected.known.most_s(slack_s)
     if found.seconds is None:
-        return [Difference("known after", f"at most {most_s:.2f} s", "never")]
+        return [Difference(LATE, f"at most {most_s:.2f} s", "never")]
     if found.seconds > most_s:
-        return [Difference("known after", f"at most {most_s:.2f} s", f"{found.seconds:.2f} s")]
+        return [Difference(LATE, f"at most {most_s:.2f} s", f"{found.seconds:.2f} s")]
     return []
 
 
