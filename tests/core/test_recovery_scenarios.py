@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from caisey.core import commands as c
 from caisey.core.effects import Confirm, SendCancel, effects_of
 from caisey.core.errors import Fault
 from caisey.core.policy import Policy
@@ -278,6 +279,30 @@ def test_offline_is_held_and_goes_when_it_answers() -> None:
     world.connect()
     world.statements_read()
     assert world.attempt().state is AttemptState.DISPATCHED
+
+
+def test_a_held_call_asks_again_when_the_answer_to_its_question_is_lost() -> None:
+    """The agent takes work again and is asked to prove it; one lost frame must not cost the whole hour of the hold."""
+    world = World()
+    world.set_runtime("R1", accepting=False)
+    world.prompt(READ)
+    held = world.attempt()
+    assert held.hold is not None
+    assert held.hold.reason is HoldReason.DRAINING
+    world.advance(60_000)
+    world.set_runtime("R1", accepting=True)
+    assert world.do(c.Advance()) == ["attempt.check_asked"]
+    assert world.advance(4_000) == ["attempt.check_asked"]
+    assert world.prove() == ["attempt.released", "attempt.dispatched"]
+    still = World()
+    still.set_runtime("R1", accepting=False)
+    still.prompt(READ)
+    still.advance(60_000)
+    still.set_runtime("R1", accepting=True)
+    still.do(c.Advance())
+    asked = still.advance(3_600_000).count("attempt.check_asked")
+    assert 10 < asked < 200, "and not so often that it fills the log"
+    assert still.verdict() == "expired/no", "a runtime that never answers does not make the hold any longer"
 
 
 def test_old_consent_asks_a_person_first() -> None:

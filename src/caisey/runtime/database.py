@@ -7,6 +7,7 @@ open the same file. Every write is inside `transaction`, so that a judgement and
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import sqlite3
@@ -56,10 +57,15 @@ _CANNOT_WRITE: Final = frozenset(
         sqlite3.SQLITE_CORRUPT,
     }
 )
+_CANNOT_LOOK: Final = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
+)
+"""What a transaction asks of the spool and the system may fail as well: who cannot look may not conclude either."""
 
 
 class JournalUnwritableError(Exception):
-    """The journal cannot be written: a full or broken disk. Nothing was changed, and nothing may be promised."""
+    """The journal cannot be written: a full or broken disk, or no descriptor left to judge by. Nothing was changed, and
+    nothing may be promised."""
 
 
 class Database:
@@ -96,6 +102,11 @@ class Database:
             self._roll_back()
             if error.sqlite_errorcode & 0xFF in _CANNOT_WRITE:
                 raise JournalUnwritableError(error.sqlite_errorname) from error
+            raise
+        except OSError as error:
+            self._roll_back()
+            if error.errno in _CANNOT_LOOK:
+                raise JournalUnwritableError(error.strerror) from error
             raise
         except BaseException:
             self._roll_back()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 from collections import OrderedDict
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from caisey.runtime.journal import Outcome, Refusal, Surroundings
 from caisey.runtime.judge import Asked, State, Take, TakeUpAgain
 from caisey.runtime.processes import (
     EndSeen,
+    Execution,
     InputSeen,
     Launcher,
     LaunchError,
@@ -38,6 +40,8 @@ from caisey.runtime.processes import (
 from caisey.runtime.records import AttemptRecord, Key, born, is_refusal, key_of, statement
 from caisey.runtime.spool import Budget, Spool, layouts_of
 from caisey.runtime.writer import JournalWriter
+
+log = logging.getLogger(__name__)
 
 EXPIRY_LOOK_S: Final = 0.25
 """How often waiting calls are asked for their age; a wake from sleep is seen within this."""
@@ -262,12 +266,12 @@ class Executor:
         """Close one that waited, and promise that it will not run."""
         try:
             record = await self._writer.submit(lambda journal: journal.refuse_waiting(key, refusal), vital=True)
+            if record is not None:
+                self._attempts.changed(self._attempts.put(record))
+            else:
+                await self._tell_what_became(key)
         except JournalUnwritableError:
             return  # no promise; it stays received, and the control plane takes it back or sends it again
-        if record is not None:
-            self._attempts.changed(self._attempts.put(record))
-        else:
-            await self._tell_what_became(key)
 
     async def _tell_what_became(self, key: Key) -> None:
         """Another one closed, superseded or took it: say what the journal has."""
@@ -300,10 +304,21 @@ class Executor:
         self._places -= 1
         self._adopting.add(key)
         try:
-            entry.execution = await self._launcher.adopt(record.shelter, lambda seen: self._see(entry, seen))
+            entry.execution = await self._watch(entry)
         finally:
             self._adopting.discard(key)
             self._changed.set()
+            if entry.execution is None:
+                self._give_place_back()
+
+    async def _watch(self, entry: Entry) -> Execution:
+        """As soon as there are descriptors for it: a command that nobody watches would seem to run for ever."""
+        while True:
+            try:
+                return await self._launcher.adopt(entry.record.shelter, lambda seen: self._see(entry, seen))
+            except LaunchError as error:
+                log.warning("a running command cannot be watched yet: %s", error)
+                await asyncio.sleep(UNWRITABLE_RETRY_S)
 
     def _see(self, entry: Entry, seen: Seen) -> None:
         """Something was seen of a running command."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -98,8 +99,8 @@ class Shim:
         if self._writer is None:  # the shim is dead and its command is not: nobody else can end it
             self._platform.end_tree(tree_of(self.shelter))
             child = self.shelter.child
-            if child is not None and self._platform.process_key(child.pid) == child.key:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
+            with contextlib.suppress(OSError):  # gone, not ours, or not to be told: the cancel is sent again
+                if child is not None and self._platform.process_key(child.pid) == child.key:
                     os.killpg(child.pid, signal.SIGKILL)
         self._say(say="cancel")
 
@@ -134,24 +135,29 @@ class Shim:
         except ConnectionError:
             pass  # the shim was killed: what matters now is who still lives
         await self._outlast(self.shelter.shim)
-        child = self.shelter.child or self._written_child()
+        child = self.shelter.child or await self._written_child()
         if child is not None:
             await self._outlast(child)
         watcher(EndSeen())
 
-    def _written_child(self) -> Identity | None:
-        seen = child_in(self._folder)
-        return seen.child if seen is not None else None
+    async def _written_child(self) -> Identity | None:
+        while True:
+            with contextlib.suppress(OSError):  # no descriptor left to read it with
+                seen = child_in(self._folder)
+                return seen.child if seen is not None else None
+            await asyncio.sleep(LOOK_AGAIN_S)
 
     async def _outlast(self, process: Identity) -> None:
         """Wait until a process is dead, by its pidfd where there is one, and never for a later one of the same pid."""
         if not hasattr(os, "pidfd_open"):
-            while self._platform.process_key(process.pid) == process.key:  # noqa: ASYNC110  (who else tells?)
-                await asyncio.sleep(LOOK_AGAIN_S)
+            await self._look_until_dead(process)
             return
         try:
             fd = os.pidfd_open(process.pid)
-        except OSError:
+        except ProcessLookupError:
+            return
+        except OSError:  # no descriptor left: that says nothing of the process
+            await self._look_until_dead(process)
             return
         loop = asyncio.get_running_loop()
         dead = asyncio.Event()
@@ -159,9 +165,20 @@ class Shim:
         try:
             if self._platform.process_key(process.pid) == process.key:
                 await dead.wait()
+            return
+        except OSError:
+            pass  # whose pidfd it is cannot be told
         finally:
             loop.remove_reader(fd)
             os.close(fd)
+        await self._look_until_dead(process)
+
+    async def _look_until_dead(self, process: Identity) -> None:
+        while True:
+            with contextlib.suppress(OSError):  # who cannot look takes it for alive
+                if self._platform.process_key(process.pid) != process.key:
+                    return
+            await asyncio.sleep(LOOK_AGAIN_S)
 
 
 def _seen(message: dict[str, Any]) -> StartSeen | OutputSeen | InputSeen | EndSeen | None:
@@ -197,7 +214,7 @@ class ShimLauncher:
         self._fill()
 
     async def _start_zygote(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, _MESSAGES)
+        ours, theirs = _socketpair(_MESSAGES)
         try:
             self._zygote = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", "-B", "-c", _BOOT, _SOURCE),
@@ -281,7 +298,7 @@ class ShimLauncher:
     async def _fork(self) -> Shim:
         control = await self._zygote_control()
         name = self._names()
-        ours, theirs = socket.socketpair()
+        ours, theirs = _socketpair(socket.SOCK_STREAM)
         birth = msgspec.json.encode({"directory": str(self._spool / name)})
         try:
             socket.send_fds(control, [birth], [theirs.fileno()])
@@ -310,7 +327,7 @@ class ShimLauncher:
     async def adopt(self, shelter: Shelter, watcher: Watcher) -> Shim:
         """Watch a shim of a former life."""
         reader, writer = None, None
-        with contextlib.ExitStack() as open_folder, contextlib.suppress(OSError):  # dead, or past its end record
+        with contextlib.ExitStack() as open_folder, _dead_or_past_its_end():
             path = self._spool / shelter.spool / CONTROL
             if self._platform.name == "linux":
                 # By way of the open folder: the path of a state directory may be longer than a socket's address.
@@ -319,3 +336,20 @@ class ShimLauncher:
                 path = Path(f"/proc/self/fd/{folder}/{CONTROL}")
             reader, writer = await asyncio.open_unix_connection(path, limit=_LINE_LIMIT)
         return Shim(self._platform, shelter, self._spool / shelter.spool, reader, writer).watch(watcher)
+
+
+def _socketpair(kind: int) -> tuple[socket.socket, socket.socket]:
+    try:
+        return socket.socketpair(socket.AF_UNIX, kind)
+    except OSError as error:
+        raise LaunchError(f"no shim can be reached: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _dead_or_past_its_end() -> Iterator[None]:
+    """A shim whose socket is not there. Raises `LaunchError` where it is this process that has no descriptor for it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise LaunchError(f"it cannot be reached: {error.strerror}") from error

@@ -8,6 +8,7 @@ for each connection, so that a new one starts from what the control plane holds.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from caisey.runtime.clock import Clock
 from caisey.runtime.judge import State
 from caisey.runtime.records import KNOWN_END, Key, finished, is_refusal, refused, started, statement, was_let_go
 from caisey.runtime.spool import STREAMS, Chunk, Hole, Spool, layouts_of
+
+log = logging.getLogger(__name__)
 
 REPEAT_LOOK_S: Final = 1.0
 
@@ -51,6 +54,7 @@ class Outbox:
         self._first: deque[AnyFrame] = deque()
         self._changed: OrderedDict[Key, None] = OrderedDict()
         self._said: dict[Key, _Said] = {}
+        self._unreadable: set[Key] = set()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
 
@@ -84,9 +88,11 @@ class Outbox:
         await self._idle.wait()
 
     async def repeat(self) -> None:
-        """Say the last word of what is not settled again, every 30 s (RECOVERY.md §5)."""
+        """Say the last word of what is not settled again, every 30 s (RECOVERY.md §5); try again what was unreadable."""
         while True:
             await asyncio.sleep(REPEAT_LOOK_S)
+            while self._unreadable:
+                self.changed(self._unreadable.pop())
             now_ms = self._clock.monotonic_ms()
             for key, said in self._said.items():
                 if said.last_word_ms is not None and now_ms - said.last_word_ms >= limits.REPEAT_UNSETTLED_MS:
@@ -102,7 +108,12 @@ class Outbox:
             if entry is None:
                 self._said.pop(key, None)
                 continue
-            frame = self._report(entry, self._said.setdefault(key, _Said()))
+            try:
+                frame = self._report(entry, self._said.setdefault(key, _Said()))
+            except OSError as error:  # no descriptor left, or a disk that fails: this one waits, the others go on
+                log.warning("the output of %s cannot be read now: %s", key.tool_call_id, error.strerror)
+                self._unreadable.add(key)
+                continue
             if frame is not None:
                 self._changed[key] = None  # there may be more, after the others had their turn
                 return frame

@@ -116,7 +116,8 @@ class Launcher(Protocol):
         """A shim with its order, waiting for go. Raises `LaunchError` where none can be had."""
 
     async def adopt(self, shelter: Shelter, watcher: Watcher) -> Execution:
-        """Watch an execution that was let go before. `EndSeen` follows at once where it has ended."""
+        """Watch an execution that was let go before. `EndSeen` follows at once where it has ended. Raises `LaunchError`
+        where that cannot be told now."""
 
     async def close(self) -> None:
         """End the idle shims. Running commands go on."""

@@ -150,7 +150,11 @@ def due_of(a: Attempt, view: EndpointView) -> int:
             interval = runtime.heartbeat_interval_ms if runtime else view.policy.ms("heartbeat_interval")
             return max(due, proof + 2 * interval)
     elif a.check_due_ms is not None:  # a runtime was asked to prove that it answers
-        return max(due, a.check_due_ms if a.hold is None else min(a.check_due_ms, a.hold.until_ms))
+        if a.hold is None:
+            return max(due, a.check_due_ms)
+        return min(
+            max(a.check_due_ms, a.hold.retry_at_ms or 0), a.hold.until_ms
+        )  # asked again long before the hold ends
     return due
 
 

@@ -16,6 +16,7 @@ from caisey.core.tool_call import ToolCall, journals_owed, may_change_things
 from caisey.core.view import RuntimeView
 
 CHECK_WINDOW_MS = 2000
+SLOWEST_CHECK_MS = 30_000
 BUSY_RETRY_MS = 5000
 ONLY_A_PERSON = frozenset({HoldReason.PERSON, HoldReason.WORLD_CHANGED})
 
@@ -163,7 +164,10 @@ def _ask(d: Draft, a: Attempt, ask: Ask) -> None:
     if a.check_due_ms is not None and (a.hold is None or a.hold.reason is HoldReason.BUSY):
         _hold(d, d.call(a.tool_call_id), a, _unanswered(d, a))
         return
-    due = d.now + min(CHECK_WINDOW_MS, ask.runtime.heartbeat_interval_ms)
+    window = min(CHECK_WINDOW_MS, ask.runtime.heartbeat_interval_ms)
+    if a.hold is not None:  # asked again until the hold ends, and the more rarely the longer it has waited
+        window = max(window, min(SLOWEST_CHECK_MS, (d.now - a.queued_at_ms) // 16))
+    due = d.now + window
     d.emit(
         e.AttemptCheckAsked(
             tool_call_id=a.tool_call_id,

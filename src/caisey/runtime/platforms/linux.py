@@ -1,11 +1,13 @@
 """Linux: processes by /proc, trees by cgroup v2 where a group can be made, else by the subreaper.
 
-Owns every path below /proc and the cgroup mount. Never trusts a pid without its start time.
+Owns every path below /proc and the cgroup mount. Never trusts a pid without its start time, and never takes a process
+for dead because it could not be looked at.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import platform
 import signal
@@ -15,6 +17,8 @@ from caisey.runtime.platforms import Tree, Usage
 
 _ASKED = 64
 """Processes of one tree that are asked what they wait for; a tree may have thousands, once a second."""
+_NOTHING_LEFT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Why a look at a process fails that says nothing about the process."""
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _STATE, _SESSION, _STARTTIME = 0, 3, 19
 _UTIME, _CHILD_STIME = 11, 14
@@ -45,7 +49,7 @@ class Linux:
         return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000_000
 
     def process_key(self, pid: int, *, zombie: bool = False) -> str | None:
-        fields = _stat(pid)
+        fields = _stat(pid, certain=True)
         if fields is None or (fields[_STATE] in "ZX" and not zombie):
             return None
         return f"{self._boot_id}:{fields[_STARTTIME]}"
@@ -87,8 +91,8 @@ class Linux:
 
     def orphans(self, shim: int) -> list[int]:
         """Live processes of the session that a shim began; what it let go before it could say who that is."""
-        pids = [int(name) for name in _names("/proc") if name.isdigit()]
-        stats = ((pid, _stat(pid)) for pid in pids if pid != shim)
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        stats = ((pid, _stat(pid, certain=True)) for pid in pids if pid != shim)
         return [pid for pid, fields in stats if fields and fields[_STATE] not in "ZX" and int(fields[_SESSION]) == shim]
 
     def _waits_for_input(self, tree: Tree, pids: list[int]) -> bool | None:
@@ -185,11 +189,14 @@ def sweep_cgroups(parent: str, prefix: str) -> None:
             remove_cgroup(f"{parent}/{name}")
 
 
-def _text(path: str) -> str:
-    """A small file of the kernel. By descriptor: a text file object costs a fresh shim more than all it reads."""
+def _text(path: str, *, certain: bool = False) -> str:
+    """A small file of the kernel; empty where there is none. By descriptor: a text file object costs a fresh shim more
+    than all it reads. `certain`: raises OSError where it cannot be told."""
     try:
         fd = os.open(path, os.O_RDONLY)
-    except OSError:
+    except OSError as error:
+        if certain and error.errno in _NOTHING_LEFT:
+            raise
         return ""
     try:
         data = b""
@@ -223,9 +230,9 @@ def _link(path: str) -> str | None:
         return None
 
 
-def _stat(pid: int) -> list[str] | None:
+def _stat(pid: int, *, certain: bool = False) -> list[str] | None:
     """The fields of /proc/PID/stat from the state on; the name before them may hold anything, also brackets."""
-    text = _text(f"/proc/{pid}/stat")
+    text = _text(f"/proc/{pid}/stat", certain=certain)
     return text.rpartition(")")[2].split() if text else None
 
 
