@@ -13,7 +13,7 @@ let sending = false;
 
 const part = () => document.getElementById("composer-part");
 const form = () => document.querySelector("form[data-composer]");
-const command = () => document.querySelector("[data-command]");
+const command = () => form()?.querySelector("textarea[data-command]");
 
 document.documentElement.classList.add("scripted");
 
