@@ -86,6 +86,7 @@ class View {
     this.wrap = false;
     this.columns = UNWRAPPED;
     this.follow = pane.dataset.live !== undefined;
+    this.pinned = true; // the end is in sight until the reader moves
     this.busy = false;
     this.unread = 0;
     this.query = "";
@@ -100,6 +101,9 @@ class View {
   // -- bytes ----------------------------------------------------------------------------------------------------------
 
   #begin(offset) {
+    this.life = (this.life ?? 0) + 1; // what is still on its way belongs to the former one
+    this.busy = false;
+    this.openLine = false;
     this.base = this.next = offset;
     this.length = 0;
     this.rows = [];
@@ -124,11 +128,12 @@ class View {
   async fill() {
     if (this.busy) return;
     this.busy = true;
+    const life = this.life;
     try {
-      while (this.next < this.known && this.length < MOST_BYTES) {
+      while (life === this.life && this.next < this.known && this.length < MOST_BYTES) {
         if (this.#skipGap()) continue;
         const piece = await this.#fetch(this.next, Math.min(PIECE_BYTES, this.known - this.next));
-        if (piece === null) break;
+        if (piece === null || life !== this.life) break;
         if (!piece.length) {
           if (this.#skipGap()) continue;
           break; // a gap that is not told yet: the next look at the step names it
@@ -137,8 +142,10 @@ class View {
         this.#progress();
       }
     } finally {
-      this.busy = false;
-      this.#progress();
+      if (life === this.life) {
+        this.busy = false;
+        this.#progress();
+      }
     }
   }
 
@@ -320,9 +327,8 @@ class View {
 
   /** Everything from the first byte on. */
   loadAll(then) {
-    this.follow = false;
+    this.follow = this.pinned = false;
     this.#begin(0);
-    this.openLine = false;
     this.#pressed();
     return this.fill().then(() => then?.());
   }
@@ -352,10 +358,11 @@ class View {
     const height = `${this.#height()}px`;
     if (this.view.style.height !== height) this.view.style.height = height;
     this.sizer.style.height = `${Math.max(1, this.rows.length) * LINE + 6}px`;
-    if (this.follow) {
-      this.ownScroll = true;
-      this.view.scrollTop = this.view.scrollHeight;
-      this.unread = 0;
+    if (this.follow || this.pinned) {
+      const bottom = this.view.scrollHeight - this.view.clientHeight;
+      this.ownScroll = Math.abs(this.view.scrollTop - bottom) > 1;
+      this.view.scrollTop = bottom;
+      if (this.follow) this.unread = 0;
     }
     this.#window();
   }
@@ -387,7 +394,10 @@ class View {
   #scrolled() {
     if (this.ownScroll) {
       this.ownScroll = false;
-    } else if (this.follow && this.view.scrollTop + this.view.clientHeight < this.view.scrollHeight - 2 * LINE) {
+    } else {
+      this.pinned = false;
+    }
+    if (!this.pinned && this.follow && this.view.scrollTop + this.view.clientHeight < this.view.scrollHeight - 2 * LINE) {
       this.setFollow(false);
     }
     this.#window();
@@ -450,7 +460,7 @@ class View {
   }
 
   #show(row, above = 3) {
-    this.ownScroll = true;
+    this.pinned = false;
     this.view.scrollTop = Math.max(0, (row - above) * LINE);
     this.#window();
   }
@@ -482,6 +492,7 @@ class View {
 
   /** The line at an offset, in sight. Loads what is needed for it. */
   async goTo(offset) {
+    this.pinned = false;
     this.setFollow(false);
     if (offset < this.base) await this.loadAll();
     for (let tries = 0; tries < 200 && this.busy && this.next <= offset; tries += 1) await new Promise((go) => setTimeout(go, 50));
