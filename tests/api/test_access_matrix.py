@@ -114,6 +114,7 @@ def body_of(route: Route, world: World) -> Any:
         "POST /runtimes/{runtime_id}/revoke": {"reason": "gone"},
         "POST /attention/{attention_id}/snooze": {"until": soon(), "reason": "asked the client"},
         "POST /client-groups": {"name": uuid.uuid4().hex},
+        "PATCH /client-groups/{client_group_id}": {"name": uuid.uuid4().hex},
         "POST /sessions": {"endpoint_id": world.ids["endpoint_id"]},
         "POST /sessions/{session_id}/hand-over/end": {"outcome": "accepted"},
         "POST /endpoints/{endpoint_id}/stop-everything": {"reason": "wrong computer"},

@@ -13,6 +13,7 @@ from msgspec import field
 
 from caisey.control.access import Role
 from caisey.core.policy import PolicyFields
+from caisey.core.policy import PolicyFields
 from caisey.protocol.fields import Effect
 
 T = TypeVar("T")
@@ -478,6 +479,15 @@ class AuditVerified(Document, frozen=True, kw_only=True):
     broken: BreakShown | None
     at: str
     next: str | None
+
+
+class PolicyLevelShown(Document, frozen=True, kw_only=True):
+    """One level that sets something. `subject` is an id, a tag, or empty for the organization."""
+
+    level: str
+    subject: str
+    name: str
+    fields: PolicyFields
 
 
 class PolicyLevelShown(Document, frozen=True, kw_only=True):

@@ -10,33 +10,43 @@ from typing import Final
 from caisey.web.page import OpenPage, Page
 from caisey.web.pages import (
     account,
+    adding,
     attention,
     composer,
     endpoint,
     endpoint_act,
     endpoints,
     keys,
+    members,
+    policies,
     session,
     session_act,
     session_bytes,
     sessions,
+    settings,
     sign_in,
     strip,
+    tokens,
 )
 
 PAGES: Final[tuple[Page, ...]] = (
     *account.PAGES,
+    *adding.PAGES,
     *attention.PAGES,
     *endpoint.PAGES,
     *endpoint_act.PAGES,
     *endpoints.PAGES,
     *composer.PAGES,
     *keys.PAGES,
+    *members.PAGES,
+    *policies.PAGES,
     *session.PAGES,
     *session_act.PAGES,
     *session_bytes.PAGES,
     *sessions.PAGES,
+    *settings.PAGES,
     *strip.PAGES,
+    *tokens.PAGES,
 )
 
 OPEN_PAGES: Final[tuple[OpenPage, ...]] = (*sign_in.PAGES,)

@@ -11,14 +11,14 @@ from typing import Final
 import msgspec
 
 from caisey.api.call import Answer, Call, Route
-from caisey.api.documents import ClientGroupShown, EffectiveField
+from caisey.api.documents import ClientGroupShown, EffectiveField, PolicyLevelShown
 from caisey.api.fields import Id, Name, Tag
 from caisey.api.pages import Page, PageQuery, page_in_memory
 from caisey.api.times import at
-from caisey.control.access import Role
+from caisey.control.access import Principal, Role
 from caisey.control.directory import client_groups, endpoints, policies
 from caisey.control.directory.records import ClientGroup
-from caisey.control.directory.store import Draft
+from caisey.control.directory.store import Directory, Draft
 from caisey.core.policy import FIELDS, PolicyFields
 
 
@@ -51,6 +51,39 @@ def create_group(call: Call, draft: Draft) -> Answer:
 
 async def show_group(call: Call) -> Answer:
     return Answer(_shown(client_groups.find(call.services.directory, call.principal, call.path["client_group_id"])))
+
+
+def rename_group(call: Call, draft: Draft) -> Answer:
+    group_id = call.path["client_group_id"]
+    return Answer(
+        _shown(client_groups.rename(call.services.directory, draft, call.principal, group_id, call.body.name))
+    )
+
+
+async def list_levels(call: Call) -> Answer:
+    """The levels that set something, of what the reader sees."""
+    directory, principal = call.services.directory, call.principal
+    found = [
+        PolicyLevelShown(level=level, subject=subject, name=name, fields=fields)
+        for (organization_id, level, subject), fields in directory.policies.items()
+        if organization_id == principal.organization_id and fields != PolicyFields()
+        if (name := _name_of_level(directory, principal, level, subject)) is not None
+    ]
+    return Answer(page_in_memory(found, call.query, lambda one: (one.level, one.name.casefold(), one.subject), _same))
+
+
+def _same(level: PolicyLevelShown) -> PolicyLevelShown:
+    return level
+
+
+def _name_of_level(directory: Directory, principal: Principal, level: str, subject: str) -> str | None:
+    """What the level is called; None where the reader may not see it."""
+    if level == "client_group":
+        return directory.client_groups[subject].name if principal.sees_group(subject) else None
+    if level == "endpoint":
+        endpoint = directory.endpoints.get(subject)
+        return endpoint.name if endpoint is not None and endpoints.sees(principal, endpoint) else None
+    return subject
 
 
 async def read_organization_policy(call: Call) -> Answer:
@@ -133,6 +166,24 @@ ROUTES: Final = (
         summary="One client group",
         read=show_group,
         answers=ClientGroupShown,
+    ),
+    Route(
+        method="PATCH",
+        path="/client-groups/{client_group_id}",
+        role=Role.ADMIN,
+        summary="Rename a client group",
+        change=rename_group,
+        body=ClientGroupBody,
+        answers=ClientGroupShown,
+    ),
+    Route(
+        method="GET",
+        path="/policies",
+        role=Role.VIEWER,
+        summary="Every level that sets something",
+        read=list_levels,
+        query=PageQuery,
+        answers=Page[PolicyLevelShown],
     ),
     Route(
         method="GET",

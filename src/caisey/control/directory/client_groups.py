@@ -1,9 +1,11 @@
 """Client groups: one customer or environment each, the unit of policy and of access.
 
-Owns their creation and how one is found by somebody who may see it.
+Owns their creation, their names, and how one is found by somebody who may see it.
 """
 
 from __future__ import annotations
+
+from msgspec.structs import replace
 
 from caisey.control.access import Principal
 from caisey.control.directory.records import ClientGroup
@@ -32,9 +34,7 @@ def create(directory: Directory, draft: Draft, principal: Principal, name: str) 
     """A new client group. Raises `access.group_limited` (the maker could not see it) or `client_group.name_taken`."""
     if principal.client_groups is not None:
         raise Fault("access.group_limited")
-    taken = {group.name.casefold() for group in directory.groups_of(principal.organization_id)}
-    if name.casefold() in taken:
-        raise Fault("client_group.name_taken")
+    _require_free(directory, principal, name)
     group = ClientGroup(
         client_group_id=draft.new_id(ids.CLIENT_GROUP),
         organization_id=principal.organization_id,
@@ -43,6 +43,23 @@ def create(directory: Directory, draft: Draft, principal: Principal, name: str) 
     )
     draft.note("client_group.created", client_group_id=group.client_group_id, name=name)
     return draft.save(group)
+
+
+def rename(directory: Directory, draft: Draft, principal: Principal, client_group_id: str, name: str) -> ClientGroup:
+    """Another name. Raises `resource.not_found`, `client_group.name_taken`."""
+    group = find(directory, principal, client_group_id)
+    if name == group.name:
+        return group
+    _require_free(directory, principal, name, but=client_group_id)
+    draft.note("client_group.renamed", client_group_id=client_group_id, name=name)
+    return draft.save(replace(group, name=name))
+
+
+def _require_free(directory: Directory, principal: Principal, name: str, but: str | None = None) -> None:
+    """That no other group of the organization has this name, whatever its case."""
+    for other in directory.groups_of(principal.organization_id):
+        if other.client_group_id != but and other.name.casefold() == name.casefold():
+            raise Fault("client_group.name_taken")
 
 
 def checked(directory: Directory, principal: Principal, wanted: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -15,6 +15,7 @@ FRAME: Final[dict[str, str]] = {
     "nav.search": "Find a computer",
     "nav.keys": "Keyboard shortcuts",
     "nav.account": "Account",
+    "nav.more": "Search, settings, account",
     "nav.skip": "To the content",
     "time.now": "now",
     "time.ago": "{span} ago",

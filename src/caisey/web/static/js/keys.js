@@ -64,7 +64,7 @@ const go = (path) => () => { location.assign(path); };
 // -- what every page has ---------------------------------------------------------------------------------------------
 
 shortcut("/", word("keys-search"), () => {
-  const field = document.querySelector("[data-search]");
+  const field = [...document.querySelectorAll("[data-search]")].find((one) => one.checkVisibility());
   if (!field) return false;
   field.focus();
   field.select?.();
