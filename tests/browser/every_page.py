@@ -1,0 +1,25 @@
+"""Every page of the console that can be looked at, from the console's own table.
+
+Owns what stands for the places in a path. A page that is added to the table and has no place here is found by the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from caisey.web.table import OPEN_PAGES, PAGES
+
+PARTS: Final = frozenset({"/sessions/{session_id}/history", "/sessions/{session_id}/parts"})
+"""Answered to our own script; no pages."""
+MOVES: Final = frozenset({"/", "/settings/policies/open-tag"})
+"""These only lead elsewhere."""
+QUERIES: Final[Mapping[str, str]] = {"/open": "?host=nobody", "/settings/policies/tag": "?tag=production"}
+
+
+def paths(places: Mapping[str, str]) -> Iterator[str]:
+    """All of them. `places`: session_id, tool_call_id, endpoint_id, member_id, token_id, text."""
+    known = {"level": "organization", "subject": "-", "name": "shell", "version": "1", **places}
+    for page in (*PAGES, *OPEN_PAGES):
+        if page.method == "GET" and page.path not in PARTS | MOVES:
+            yield page.path.format(**known) + QUERIES.get(page.path, "")
