@@ -19,7 +19,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help setup check lint format test run demo bench simulate chaos matrix docs lock clean
+.PHONY: help setup check lint format test run demo bench simulate chaos matrix screenshots docs lock clean
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ chaos: setup ## Kill, cut and freeze real processes, and check the invariants
 
 matrix: setup ## Play the failure matrix and write docs/failure-matrix.md
 	$(BIN)/caisey conformance --local --markdown docs/failure-matrix.md $(ARGS)
+
+screenshots: setup ## Make the pictures of every page of the console, e.g. make screenshots ARGS="--only attention"
+	$(BIN)/python -m tests.screenshots $(ARGS)
 
 docs: setup ## Write the generated pages of docs/ anew
 	$(BIN)/python -m tests.docs $(ARGS)
