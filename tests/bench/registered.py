@@ -5,9 +5,9 @@ To add one: write `tests/bench/NAME.py` with functions under `@figure(...)` (see
 
 from __future__ import annotations
 
-from tests.bench import processes, prompts, sizes, stalls
+from tests.bench import console, processes, prompts, sizes, stalls
 from tests.bench.figure import FIGURES
 
-MODULES = (prompts, sizes, stalls, processes)
+MODULES = (prompts, sizes, stalls, processes, console)
 
 __all__ = ["FIGURES", "MODULES"]

@@ -370,4 +370,5 @@ if (state.act) focusForm("form");
 document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
 rest();
 document.body.dataset.ready = "";
+performance.mark("ready");
 export { advance };
