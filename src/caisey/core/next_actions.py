@@ -69,9 +69,10 @@ def _is_risky_limit(scene: Scene, item: dict[str, Any]) -> bool:
 
 
 def _item(scene: Scene, code: str, text: ActionText) -> dict[str, Any] | None:
-    assert text.verb is not None
+    verb = text.verb
+    assert verb is not None
     target = scene.resume_target if code == "resume" else scene.call
-    if target is None or text.verb not in scene.offered | ({Action.RESUME} if code == "resume" else frozenset()):
+    if target is None or verb not in scene.offered | ({Action.RESUME} if code == "resume" else frozenset()):
         return None
     extra = _body(scene, code)
     if extra is None:
@@ -81,15 +82,15 @@ def _item(scene: Scene, code: str, text: ActionText) -> dict[str, Any] | None:
     values |= _own_values(scene, code, target)
     consequence = fill(text.consequence, values, CONSEQUENCE_LENGTH)
     return {
-        "action": text.verb,
+        "action": verb,
         "label": fill(text.label, values, LABEL_LENGTH),
         "consequence": consequence,
         "primary": False,
-        "confirm": confirms(scene, target, text.verb),
-        "unavailable_because": _unavailable(scene, text.verb),
+        "confirm": confirms(scene, target, verb),
+        "unavailable_because": _unavailable(scene, verb),
         "code": code,
         "tool_call_id": target.id,
-        "seen_required": may_start_mutating(scene.session, target, text.verb),
+        "seen_required": may_start_mutating(scene.session, target, verb),
         **({"body": extra} if extra else {}),
     }
 
