@@ -17,11 +17,14 @@ plain_keys = st.text(st.characters(max_codepoint=127))
 any_text = st.text()
 
 
-def nested(leaves: st.SearchStrategy[Any], keys: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
-    return st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(keys, inner), max_leaves=20)
+def nested(
+    leaves: st.SearchStrategy[Any], keys: st.SearchStrategy[str], arrays: type[list[Any]] | type[tuple[Any, ...]] = list
+) -> st.SearchStrategy[Any]:
+    return st.recursive(leaves, lambda inner: st.lists(inner).map(arrays) | st.dictionaries(keys, inner), max_leaves=20)
 
 
-plain = nested(st.none() | st.booleans() | integers | any_text, plain_keys)
+plain_leaves = st.none() | st.booleans() | integers | any_text
+plain = nested(plain_leaves, plain_keys) | nested(plain_leaves, plain_keys, tuple)
 fractions = st.floats(allow_nan=False, allow_infinity=False).filter(lambda f: not MAX_INTEGER < abs(f) < 1e21)
 anything = nested(st.none() | st.booleans() | integers | any_text | fractions, any_text)
 

@@ -37,6 +37,7 @@ class Outbound:
         self._times = times
         self._random = random_bytes
         self._questions: dict[str, dict[f.Question, None]] = {}  # by runtime, until the end of this turn of the loop
+        self._owed: dict[tuple[str, str, int], fx.Confirm] = {}  # confirmations, until the end of this turn
         self._sensitive: OrderedDict[InputKey, str] = OrderedDict()
         self._learn: Callable[[str, str, str], object] | None = None
         self._runners: dict[type[fx.SendEffect], Callable[[Any], None]] = {
@@ -174,9 +175,19 @@ class Outbound:
     # -- confirmation -----------------------------------------------------------------------------------------------
 
     def _confirm(self, effect: fx.Confirm) -> None:
-        """To every runtime of the journal: each may hold bytes, or repeat a last word, until it hears this."""
-        for runtime in self._with_journal(effect.endpoint_id, effect.journal_id):
-            self._to(runtime, self.confirmation(runtime, effect))
+        """To every runtime of the journal: each may hold bytes, or repeat a last word, until it hears this.
+
+        A commit often makes two things of one attempt durable, its output and its end: the later word says both.
+        """
+        if not self._owed:
+            asyncio.get_running_loop().call_soon(self._confirm_all)
+        self._owed[effect.journal_id, effect.tool_call_id, effect.number] = effect
+
+    def _confirm_all(self) -> None:
+        owed, self._owed = self._owed, {}
+        for effect in owed.values():
+            for runtime in self._with_journal(effect.endpoint_id, effect.journal_id):
+                self._to(runtime, self.confirmation(runtime, effect))
 
     def confirmation(self, runtime: LiveRuntime, effect: fx.Confirm) -> bytes:
         """One confirmation as it goes to that runtime; only what settles is signed (PROTOCOL.md §4, §6)."""

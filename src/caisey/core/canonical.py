@@ -52,7 +52,7 @@ def _is_plain(value: Any) -> bool:
         if kind is int:
             if not -MAX_INTEGER <= item <= MAX_INTEGER:
                 raise ValueError("no canonical form: an integer beyond plus and minus 2^53-1")
-        elif kind is list:
+        elif kind is list or kind is tuple:
             extend(item)
         elif kind is dict:
             for key in item:

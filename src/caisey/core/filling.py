@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from caisey.core.plain_text import cut
 
@@ -24,9 +25,10 @@ class Own(str):
     __slots__ = ()
 
 
-def places(text: str) -> set[str]:
-    """The names of the places in a text."""
-    return set(_PLACE.findall(text))
+@lru_cache(maxsize=4096)
+def places(text: str) -> frozenset[str]:
+    """The names of the places in a text. Texts are the catalogue's: few, and each is filled again and again."""
+    return frozenset(_PLACE.findall(text))
 
 
 def fill(text: str, values: Values, length: int) -> str:
@@ -45,7 +47,7 @@ def fill(text: str, values: Values, length: int) -> str:
 
 
 def _fit(sentences: list[str], given: dict[str, str], own: frozenset[str], length: int) -> str:
-    used = set().union(*(places(s) for s in sentences))
+    used = frozenset().union(*(places(s) for s in sentences))
     values = {name: given[name] for name in used}
     while True:
         filled = " ".join(_sentence(s, values, own) for s in sentences)
