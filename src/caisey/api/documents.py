@@ -13,7 +13,6 @@ from msgspec import field
 
 from caisey.control.access import Role
 from caisey.core.policy import PolicyFields
-from caisey.core.policy import PolicyFields
 from caisey.protocol.fields import Effect
 
 T = TypeVar("T")
@@ -450,9 +449,11 @@ class AuditKey(Document, frozen=True, kw_only=True):
 
 
 class AuditSearch(Document, frozen=True, kw_only=True):
-    """Events, newest first. Between `searched_from` and `searched_to` the log was looked through; `next` goes on."""
+    """Events, newest first. Between `searched_from` and `searched_to` the log was looked through; `next` goes on.
+    `names`: display names of the actors and computers in them, by id."""
 
     items: list[dict[str, Any]]
+    names: dict[str, str]
     next: str | None
     searched_from: int
     searched_to: int
@@ -479,15 +480,6 @@ class AuditVerified(Document, frozen=True, kw_only=True):
     broken: BreakShown | None
     at: str
     next: str | None
-
-
-class PolicyLevelShown(Document, frozen=True, kw_only=True):
-    """One level that sets something. `subject` is an id, a tag, or empty for the organization."""
-
-    level: str
-    subject: str
-    name: str
-    fields: PolicyFields
 
 
 class PolicyLevelShown(Document, frozen=True, kw_only=True):

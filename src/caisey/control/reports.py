@@ -123,6 +123,7 @@ STALL_GROUPS: Final[dict[str, Callable[[StallRow], dict[str, Any]]]] = {
     "tool": lambda row: {"tool": row.tool},
     "endpoint": lambda row: {"endpoint_id": row.endpoint_id},
     "client_group": lambda row: {"client_group_id": row.client_group_id},
+    "all": lambda row: {},
     "day": lambda row: {"day_ms": row.at_ms // DAY_MS * DAY_MS},
 }
 

@@ -36,7 +36,6 @@ from caisey.web.visit import AnyRequest, Doorstep, Form, Person, Visit
 logger = structlog.get_logger(__name__)
 
 PART_HEADER: Final = "x-caisey-part"
-ATTENTION_COUNTED: Final = 100
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 SIGN_IN: Final = "/sign-in"
 _FORWARDED: Final = (b"cookie", b"host", b"origin", b"sec-fetch-site", b"user-agent")
@@ -285,7 +284,7 @@ async def _attention_count(visit: Visit) -> int:
     """How many things wait for a person; a list that cannot be read lights no number."""
     try:
         async with asyncio.timeout(2):
-            found = await visit.inside.get("/attention", limit=ATTENTION_COUNTED)
+            found = await visit.inside.get("/attention", limit=1)
     except (ApiFault, TimeoutError):
         return 0
-    return len(found["items"])
+    return int(found["total"] - found["aside"])

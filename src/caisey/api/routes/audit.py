@@ -19,6 +19,7 @@ from caisey.api.pages import Cursor, Page, PageQuery, decode_cursor, encode_curs
 from caisey.api.routes.events import READ_AT_ONCE, EventsQuery
 from caisey.api.sending import Lines
 from caisey.api.spans import Moment, moment
+from caisey.api.telling import Names
 from caisey.api.times import at
 from caisey.control import verification
 from caisey.control.access import Role
@@ -75,11 +76,24 @@ async def search(call: Call) -> Answer:
     return Answer(
         AuditSearch(
             items=[event.to_public() for event in found.events],
+            names=_names(call, found.events),
             next=following,
             searched_to=found.searched_to,
             searched_from=before - 1,
         )
     )
+
+
+def _names(call: Call, events: list[Stored]) -> dict[str, str]:
+    """What people call the actors and computers in these events."""
+    directory, organization_id = call.services.directory, call.principal.organization_id
+    actors = Names(directory, organization_id)
+    found = {event.actor.id: actors[event.actor.id] for event in events if event.actor.id in actors}
+    for event in events:
+        endpoint = directory.endpoints.get(str(event.payload.get("endpoint_id", "")))
+        if endpoint is not None and endpoint.organization_id == organization_id:
+            found[endpoint.endpoint_id] = endpoint.name
+    return found
 
 
 async def audit_key(call: Call) -> Answer:

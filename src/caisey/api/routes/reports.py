@@ -65,7 +65,7 @@ class ShapesQuery(SpanQuery, frozen=True, kw_only=True):
 class RecoveryQuery(SpanQuery, frozen=True, kw_only=True):
     """What to count together."""
 
-    group_by: Literal["verdict", "tool", "endpoint", "client_group", "day"] = "verdict"
+    group_by: Literal["verdict", "tool", "endpoint", "client_group", "day", "all"] = "verdict"
 
 
 # -- reports -------------------------------------------------------------------------------------------------------
