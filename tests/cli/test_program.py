@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -172,9 +171,12 @@ def test_a_terminal_that_cannot_show_a_character(stub: Stub, env: dict[str, str]
     assert "B\\xfcro" in done.out
 
 
-def test_the_demonstration_is_asked_for_lazily(caisey: Cli) -> None:
+def test_the_demonstration_says_what_it_plays(caisey: Cli) -> None:
+    """Played it is in tests/end_to_end/test_demo.py."""
     assert caisey("demo", "--help").code == 0
-    if find_spec("caisey.demo") is None:
-        done = caisey("demo")
-        assert done.code == 1
-        assert "no demonstration" in done.err
+    assert caisey("demo", "--list").out.startswith("empty-read")
+    done = caisey("demo", "--only", "nonsense")
+    assert done.code == 2
+    assert "There is no stall 'nonsense'" in done.err
+    assert "spooler" in done.err
+    assert caisey("demo", "--pause").code == 2

@@ -24,17 +24,17 @@ END_WITHIN_S = 20.0
 LOOK_EVERY_S = 0.05
 TAIL_BYTES = 2000
 
-# Become the program, asking the system for SIGTERM when the parent dies; without ctypes or prctl just the program.
+# Become the program, asking the system for a signal when the parent dies; without ctypes or prctl just the program.
 _WITH_PARENT = """
-import os, signal, sys
+import os, sys
 try:
     import ctypes
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    ctypes.CDLL(None).prctl(1, int(sys.argv[2]))
 except (ImportError, OSError, AttributeError):
     pass
 if os.getppid() != int(sys.argv[1]):
     sys.exit(1)
-os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+os.execv(sys.executable, [sys.executable, *sys.argv[3:]])
 """
 
 
@@ -48,7 +48,7 @@ class Child:
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             self._process = subprocess.Popen(  # noqa: S603  # words of our own
-                [sys.executable, "-c", _WITH_PARENT, str(os.getpid()), *words],
+                with_parent(words, signal.SIGTERM),
                 stdin=subprocess.DEVNULL,
                 stdout=descriptor,
                 stderr=descriptor,
@@ -85,6 +85,11 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def with_parent(words: list[str], farewell: signal.Signals) -> list[str]:
+    """The command line of a program of ours that gets this signal when this process ends, however it ends."""
+    return [sys.executable, "-c", _WITH_PARENT, str(os.getpid()), str(int(farewell)), *words]
 
 
 def serve_words(data_dir: Path, listen: str) -> list[str]:
