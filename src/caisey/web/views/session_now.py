@@ -101,7 +101,7 @@ def now_of(prompt: Document, item: Item, now_ms: int, *, may_work: bool) -> Now:
         entry=said["entry"],
         label=said["label"],
         # Of a command that runs now nobody asks whether it ran.
-        ran="" if said["tone"] == "run" else said["ran_label"],
+        ran="" if said["entry"].startswith("started") else said["ran_label"],
         ran_note=said["ran_note"] or "",
         summary=said["summary"],
         since=item.step["since"],

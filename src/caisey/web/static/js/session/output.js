@@ -6,6 +6,7 @@
 import { word } from "../words.js";
 
 const LINE = 18;
+const PAD = 6; // above the first and below the last line
 const SPARE = 20;
 const FIRST_BYTES = 64 * 1024;
 const PIECE_BYTES = 1024 * 1024;
@@ -342,7 +343,7 @@ class View {
     const most = matchMedia("(max-width: 999px)").matches ? 6 : this.follow ? FIRST_ROWS : MOST_ROWS;
     const rows = Math.min(Math.max(this.rows.length, LEAST_ROWS), Math.max(most, Math.min(this.tallest ?? 0, MOST_ROWS)));
     this.tallest = Math.max(this.tallest ?? 0, rows);
-    return rows * LINE + 12;
+    return rows * LINE + 2 * PAD + (this.view.offsetHeight - this.view.clientHeight);
   }
 
   #draw() {
@@ -357,7 +358,7 @@ class View {
   #drawNow() {
     const height = `${this.#height()}px`;
     if (this.view.style.height !== height) this.view.style.height = height;
-    this.sizer.style.height = `${Math.max(1, this.rows.length) * LINE + 6}px`;
+    this.sizer.style.height = `${Math.max(1, this.rows.length) * LINE + 2 * PAD}px`;
     if (this.follow || this.pinned) {
       const bottom = this.view.scrollHeight - this.view.clientHeight;
       this.ownScroll = Math.abs(this.view.scrollTop - bottom) > 1;
@@ -387,7 +388,7 @@ class View {
       line.textContent = this.pane.dataset.live !== undefined ? word("session-no-output") : this.known ? "…" : word("session-empty-output");
       drawn.append(line);
     }
-    this.lines.style.transform = `translateY(${first * LINE}px)`;
+    this.lines.style.transform = `translateY(${first * LINE + PAD}px)`;
     this.lines.replaceChildren(drawn);
   }
 
