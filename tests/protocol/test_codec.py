@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +15,8 @@ from caisey.protocol.faults import FrameFault
 from caisey.protocol.frames import Acknowledged, Output, Reference
 from caisey.protocol.strict_json import depth_exceeds, keys_written
 from tests.protocol.examples import ATTEMPT, FROM_CONTROL_PLANE, FROM_RUNTIME
+from tests.protocol.nasty import LARGE, SMALL
 
-CORPUS = Path(__file__).parent / "corpus"
 ENCODED = [encode(frame) for frame in FROM_RUNTIME]
 DOCUMENTS = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(),
@@ -37,19 +36,32 @@ def acknowledged(**changes: Any) -> bytes:
     return json.dumps(document).encode()
 
 
-@pytest.mark.parametrize("path", sorted(CORPUS.iterdir()), ids=lambda path: path.name)
-def test_the_corpus(path: Path) -> None:
+@pytest.mark.parametrize("name", SMALL)
+def test_the_corpus(name: str) -> None:
     """Each file is one frame; its name starts with the code it must get."""
-    expected = "frame." + path.name.split("-")[0]
-    outcome = decode_from_runtime(path.read_bytes())
+    expected = "frame." + name.split("-", maxsplit=1)[0]
+    outcome = decode_from_runtime(SMALL[name])
     if expected == "frame.good":
         assert isinstance(outcome, Received), outcome
         return
     assert isinstance(outcome, FrameFault)
     assert outcome.code == expected
     assert outcome.errors
-    if "-about" in path.name:
+    if "-about" in name:
         assert outcome.about == Reference(tool_call_id="tcl_1", number=1)
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_what_is_large_is_a_fault_of_few_words(name: str) -> None:
+    data = LARGE[name]
+    outcome = decode_from_runtime(data)
+    if name == "a-mib":
+        assert isinstance(outcome, Received)
+        return
+    assert isinstance(outcome, FrameFault)
+    assert (outcome.code == "frame.too_large") == (len(data) > limits.MIB)
+    assert 0 < sum(len(error.pointer) + len(error.expected) + len(error.found) for error in outcome.errors) < 65_536
+    assert len(outcome.raw) <= 65_536
 
 
 @given(st.binary() | st.text().map(lambda text: text.encode()))

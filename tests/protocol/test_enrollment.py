@@ -24,7 +24,9 @@ from caisey.protocol.enrollment import (
     read_request,
     token_digest,
 )
+from caisey.protocol.longpoll import PollRequest, read_poll_answer, read_poll_request
 from tests.protocol.examples import FROM_RUNTIME
+from tests.protocol.nasty import NASTY
 
 CONTROL_PLANE_KEY = bytes(range(32))
 SECRET = bytes(range(24))
@@ -133,3 +135,16 @@ def test_a_poll_that_does_not_fit_is_named() -> None:
     fault = longpoll.read_poll_request(b'{"connection":7,"frames":{}}')
     assert isinstance(fault, BodyFault)
     assert [error.pointer for error in fault.errors] == ["/connection", "/sequence", "/frames"]
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_no_nasty_frame_is_a_body_or_spoils_the_frames_beside_it(name: str) -> None:
+    data = NASTY[name]
+    assert isinstance(read_request(data), BodyFault)
+    assert isinstance(read_poll_request(data), BodyFault)
+    assert isinstance(read_poll_answer(data), BodyFault)
+    good = b'{"type":"leaving","reason":"drain"}'
+    body = b'{"connection":null,"sequence":1,"frames":[%s]}' % b",".join([good, data, good])
+    read = read_poll_request(body)
+    if isinstance(read, PollRequest):  # it was JSON of a kind: as a frame it is judged alone
+        assert bytes(read.frames[0]) == bytes(read.frames[-1]) == good

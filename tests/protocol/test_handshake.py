@@ -22,6 +22,7 @@ from caisey.protocol.handshake import (
 )
 from caisey.protocol.signatures import sign
 from tests.protocol.examples import FROM_RUNTIME, SHA
+from tests.protocol.nasty import NASTY
 
 CONTROL_PLANE = Ed25519PrivateKey.from_private_bytes(b"c" * 32)
 FORMER_KEY = Ed25519PrivateKey.from_private_bytes(b"f" * 32)
@@ -136,6 +137,25 @@ def test_anything_but_a_hello_is_refused(data: bytes) -> None:
     outcome = server().receive_hello(decode_from_runtime(data))
     assert isinstance(outcome, Rejection)
     assert (outcome.code, outcome.close_code) == (RejectCode.INVALID_HELLO, 4401)
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_no_nasty_frame_lets_anybody_in(name: str) -> None:
+    outcome = server().receive_hello(decode_from_runtime(NASTY[name]))
+    assert isinstance(outcome, Rejection)
+    assert outcome.close_code in (4401, 4426)
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_no_nasty_frame_is_taken_for_a_control_plane(name: str) -> None:
+    received = decode_from_control_plane(NASTY[name])
+    fresh = RuntimeHandshake(
+        nonce=RUNTIME_NONCE, runtime_id="rtm_1", incarnation="inc_1", trusted_key=public(CONTROL_PLANE)
+    )
+    assert not isinstance(fresh.receive_challenge(received), frames.Challenge)
+    greeted = client()
+    assert not isinstance(greeted.receive_welcome(received), frames.Welcome)
+    assert not greeted.complete
 
 
 def proved(signed: frames.Hello, **known: Any) -> frames.Hello | Rejection:
