@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from caisey.core import commands as c
 from caisey.core.effects import Confirm, SendCancel, effects_of
@@ -402,6 +403,17 @@ def test_a_silent_command_gets_a_notice_and_goes_on() -> None:
     assert world.attempt().inputs == 1
     world.finish()
     assert world.verdict() == "answered/yes"
+
+
+def test_nobody_is_called_silent_in_the_grace_of_a_start() -> None:
+    """The control plane was away itself: what it did not hear is no silence of the command."""
+    world = World(Policy(heartbeat_interval_s=100))
+    world.set_runtime("R1", heartbeat_interval_ms=100_000)
+    world.prompt()
+    world.run()
+    world.view = replace(world.view, grace_until_ms=world.now + 80_000)
+    assert "attempt.noticed" not in world.advance(79_000)
+    assert "attempt.noticed" in world.advance(2_000)
 
 
 def test_a_journal_that_says_received_of_what_has_started_moves_nothing() -> None:

@@ -118,9 +118,12 @@ def lose(d: Draft, a: Attempt, why: str, asleep: bool = False) -> None:
 
 
 def _notice(d: Draft, a: Attempt) -> None:
-    """One that shows no progress for `stall_after` gets a notice, worded by evidence. It ends nothing."""
+    """One that shows no progress for `stall_after` gets a notice, worded by evidence. It ends nothing.
+
+    Not in the grace of a start: it was the control plane that was away, and heard nothing.
+    """
     quiet = a.quiet_since_ms or a.started_at_ms or d.now
-    if d.now - quiet < d.policy.ms("stall_after"):
+    if d.now - quiet < d.policy.ms("stall_after") or d.now < d.view.grace_until_ms:
         return
     notice = _worded(a, quiet, d.now)
     if notice is not a.notice:
@@ -173,7 +176,7 @@ def next_due(session: Session, view: EndpointView) -> int | None:
                 dues.append(max(due_of(a, view), grace))
                 if a.state is AttemptState.STARTED and a.notice is None:
                     quiet = a.quiet_since_ms or a.started_at_ms or 0
-                    dues.append(quiet + view.policy.ms("stall_after"))
+                    dues.append(max(quiet + view.policy.ms("stall_after"), grace))
         if call.state is CallState.WAITING and call.due_at_ms is not None:
             dues.append(max(call.due_at_ms, grace))
     return min(dues, default=None)
