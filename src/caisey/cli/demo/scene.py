@@ -21,6 +21,7 @@ from caisey.cli.faults import CliFault, Problem, Unreachable, fault_line
 
 LOOK_EVERY_S = 0.04
 WITHIN_S = 60.0
+LONGEST_MS = 90_000
 PATIENCE_S = 0.6
 """A state that passes by itself is shown when it has lasted this long: what goes well is not narrated."""
 _PASSING = frozenset({"queued.check", "acknowledged", "started"})
@@ -250,8 +251,9 @@ def _ran(call: Document, attempt: Document) -> str:
 
 
 def shell(command: str, effect: str = "mutating", **more: Any) -> Document:
-    """A call of the shell."""
-    return {"tool": "shell", "arguments": {"command": command}, "effect": effect, **more}
+    """A call of the shell. Its limit holds also where nobody is left to end it."""
+    limits = {"time_ms": LONGEST_MS}
+    return {"tool": "shell", "arguments": {"command": command}, "effect": effect, "limits": limits, **more}
 
 
 def has(*kinds: str, tried: int = -1) -> Callable[[Document], bool]:

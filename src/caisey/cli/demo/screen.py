@@ -15,10 +15,11 @@ from typing import Any
 from caisey.cli import prompt_words
 from caisey.cli.calls import EFFECT_WORDS, one_line
 from caisey.cli.demo.expected import Expectation
-from caisey.cli.demo.judging import Judged, recovered
+from caisey.cli.demo.judging import Found, Judged, recovered
 from caisey.cli.safe_text import cut, visible_line
 from caisey.cli.spans import to_ms
 from caisey.cli.terminal import TONES, Terminal
+from caisey.core import spoken
 from caisey.core.catalogue import ENGLISH
 
 WIDTH = 80
@@ -120,7 +121,7 @@ class Screen:
             self._wrapped(f"{NOT_PLAYED} ", f"Left out here: {judged.left_out}. It does not count as passed.", "")
         elif judged.as_specified and found is not None:
             by_then = f"{found.found}, ran {found.ran}, known after {_seconds(found.known_s)}; {recovered(found)}"
-            self._wrapped("✓ ", f"As §{expected.section} says: {by_then}.", "green")
+            self._wrapped("✓ ", f"As §{expected.section} says: {by_then}{_started(found)}.", "green")
         else:
             self._print(f"✗ Not as §{expected.section} says", "bold red")
             for difference in judged.differences:
@@ -173,6 +174,14 @@ class Screen:
 
 def _row(mark: str, name: str, found: str, ran: str, known: str, recovery: str) -> str:
     return f"{mark} {name:<20}  {found:<16}  {ran:<11} {known:>6}  {recovery}".rstrip()
+
+
+def _started(found: Found) -> str:
+    """The proof on disk: no more starts than consents."""
+    if found.starts is None:
+        return ""
+    consents = "1 consent" if found.consents == 1 else f"{found.consents} consents"
+    return f"; started {spoken.times(found.starts, ENGLISH.phrases)}, with {consents}"
 
 
 def _seconds(seconds: float) -> str:

@@ -80,9 +80,11 @@ def _ended_in_order() -> Iterator[None]:
 
 
 def _welcome(screen: Screen, wanted: Sequence[Expectation]) -> None:
+    ways = "way" if len(wanted) == 1 else "ways"
     screen.say(
-        f"{len(wanted)} ways in which a request stalls, with real processes on this machine: they are started, killed "
-        "with kill -9, frozen and restarted. Below each: what Caisey says, how it knows, and how it goes on."
+        f"{len(wanted)} {ways} in which a request stalls, with real processes on this machine: they are started, "
+        "frozen, killed and started again. Below each: what Caisey says, how it knows, and how it goes on. What may "
+        "change things writes a line to disk each time it starts; the lines are counted."
     )
     windows = ", ".join(f"{name.removesuffix('_s')} {value:g}" for name, value in POLICY.items() if name.endswith("_s"))
     screen.say(f"The windows are short here, so that nobody waits (seconds: {windows}); the rules are the same.", "dim")
