@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -15,9 +17,11 @@ from caisey.core.policy import PolicyFields
 from caisey.core.states import AttemptState, Kind
 from caisey.protocol import limits
 from tests.control.plane import Plane
+from tests.foreign.bridges import BridgeClosedError, WebSocketBridge
 from tests.foreign.loop import LoopThread
 from tests.foreign.runtime import Runtime
 from tests.foreign.work import Gate, runs_until
+from tests.protocol.nasty import NASTY, is_text
 
 KINDS = [
     *("acknowledged", "started", "output", "gap", "progress", "input_accepted", "finished", "refused", "statement"),
@@ -44,6 +48,8 @@ EDGES: list[Any] = [
 ]
 ANY = st.sampled_from(EDGES) | st.text(max_size=20) | st.integers(-5, 2**64)
 STREAMS = st.sampled_from(["stdout", "stderr", "result", "elsewhere"])
+INVALID_UTF8 = "Invalid UTF-8 sequence received from client."
+"""The transport's own word; it has closed that connection."""
 OFFSETS = st.sampled_from([0, 1, 7, 2**40, 2**63 - 1, -1])
 
 
@@ -150,11 +156,75 @@ def test_odd_frames_harm_nobody(
     for frame in sent:
         text = json.dumps(frame).replace('"MINE"', json.dumps(call))
         runtime.say(text.replace('"JOURNAL"', json.dumps(runtime.journal.journal_id)))
+    unharmed(plane, bystander, caplog)
+    assert len(runtime.links) == 1, "for single faults no connection is closed"
+
+
+def unharmed(plane: Plane, bystander: tuple[Runtime, str], caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody else's work goes on, and the control plane has no complaint."""
     (asked,) = plane.prompt(bystander[1])
     verdict = plane.ended(asked).verdict
     assert verdict is not None
     assert verdict.kind is Kind.ANSWERED
-    assert len(runtime.links) == 1, "for single faults no connection is closed"
-    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert not [record for record in errors if not record.getMessage().startswith(INVALID_UTF8)]
     assert plane.log.health().failures == 0, "an event that cannot be sealed fails everybody's commit"
     assert plane.call(lambda: all(not task.done() for task in plane._tasks))
+
+
+def test_every_nasty_frame_on_a_live_connection(
+    plane: Plane, hostile: tuple[Runtime, str], bystander: tuple[Runtime, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also about an attempt that is its own."""
+    runtime, call = hostile
+    for data in NASTY.values():
+        if is_text(data):
+            runtime.say(data.replace(b'"tcl_1"', json.dumps(call).encode()))
+    unharmed(plane, bystander, caplog)
+    assert len(runtime.links) == 1
+
+
+async def thrown(url: str, data: bytes) -> BridgeClosedError:
+    """A stranger says this instead of a hello; what the control plane makes of it."""
+    bridge = WebSocketBridge(url, "127.0.0.1")
+    await bridge.open()
+    challenge = json.loads(str(await bridge.receive()))
+    assert challenge["type"] == "challenge"
+    try:
+        await bridge.send(data)
+        while True:
+            assert json.loads(str(await bridge.receive()))["type"] == "reject"
+    except BridgeClosedError as closed:
+        return closed
+
+
+def test_every_nasty_frame_instead_of_a_hello(
+    plane: Plane, loop: LoopThread, bystander: tuple[Runtime, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, data in NASTY.items():
+        closed = loop.run(thrown(plane.url, data))
+        assert closed.code in ((4401, 4426) if is_text(data) else (1007,)), name
+    unharmed(plane, bystander, caplog)
+
+
+def test_more_than_a_message_may_have_ends_the_connection_alone(
+    plane: Plane, loop: LoopThread, bystander: tuple[Runtime, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    closed = loop.run(thrown(plane.url, b" " * (limits.MESSAGE_BYTES + 1)))
+    assert closed.code == 1009
+    unharmed(plane, bystander, caplog)
+
+
+def test_every_nasty_frame_as_a_poll(
+    plane: Plane, bystander: tuple[Runtime, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    line = http.client.HTTPConnection("127.0.0.1", plane.port, timeout=40)
+    with contextlib.closing(line):
+        for name, data in NASTY.items():
+            line.request("POST", "/runtime/v1/poll", data, {"Content-Type": "application/json"})
+            answer = line.getresponse()
+            problem = json.loads(answer.read())
+            assert 400 <= answer.status < 500, name
+            assert answer.getheader("content-type") == "application/problem+json"
+            assert problem["code"] in ("request.invalid_json", "request.invalid_shape", "request.too_large"), name
+    unharmed(plane, bystander, caplog)
