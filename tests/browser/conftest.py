@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.api.plane import Api, Plane
 from tests.browser.chromium import DESK, FLAGS, executable, is_demanded
-from tests.web.visitor import COOKIE, Visitor, join
+from tests.web.visitor import COOKIE, Visitor, join, quick_passwords
 
 ACTION_WITHIN_MS = 15_000
 LOAD_WITHIN_MS = 30_000
@@ -45,9 +45,10 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
-    plane = Plane(tmp_path_factory.mktemp("browser") / "data", enrollments_per_minute=100_000).start()
-    yield plane
-    plane.stop()
+    with quick_passwords():
+        plane = Plane(tmp_path_factory.mktemp("browser") / "data", enrollments_per_minute=100_000).start()
+        yield plane
+        plane.stop()
 
 
 @pytest.fixture

@@ -10,14 +10,15 @@ import pytest
 
 from tests.api.plane import Api, Plane
 from tests.web.limited import People
-from tests.web.visitor import Visitor, join
+from tests.web.visitor import Visitor, join, quick_passwords
 
 
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
-    plane = Plane(tmp_path_factory.mktemp("web") / "data", enrollments_per_minute=100_000).start()
-    yield plane
-    plane.stop()
+    with quick_passwords():
+        plane = Plane(tmp_path_factory.mktemp("web") / "data", enrollments_per_minute=100_000).start()
+        yield plane
+        plane.stop()
 
 
 @pytest.fixture
@@ -56,9 +57,10 @@ def new_plane(tmp_path: Path) -> Iterator[Callable[..., Plane]]:
         made.append(Plane(tmp_path / "data", **settings))
         return made[-1]
 
-    yield make
-    for plane in made:
-        plane.stop()
+    with quick_passwords():
+        yield make
+        for plane in made:
+            plane.stop()
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 import httpx
+import pytest
+from argon2 import PasswordHasher
 
+from caisey.control import passwords
 from tests.api.plane import TLS, Plane
 
 COOKIE = "__Host-caisey"
@@ -129,13 +136,15 @@ class Visitor:
         self.last: httpx.Response | None = None
         self.email = ""
         self.member_id = ""
+        # Nothing is kept open, so that nothing is left open where a test ends early.
+        limits = httpx.Limits(max_keepalive_connections=0)
         self.http = httpx.Client(
             base_url=plane.url,
             timeout=20,
             trust_env=False,
             verify=TLS,
-            limits=httpx.Limits(max_keepalive_connections=0),  # nothing is left open where a test ends early
-            transport=None if address is None else httpx.HTTPTransport(local_address=address),
+            limits=limits,
+            transport=None if address is None else httpx.HTTPTransport(local_address=address, limits=limits),
         )
 
     def close(self) -> None:
@@ -186,12 +195,21 @@ class Visitor:
         for name, value in fields.items():
             kept += [(name, one) for one in (value if isinstance(value, list) else [value])]
         if form.method == "get":
-            return self.get(f"{form.action}?{httpx.QueryParams(kept)}")
+            return self.get(f"{form.action}?{urlencode(kept)}")
         return self.post(form.action, kept)
 
     def sign_in(self, email: str, password: str = PASSWORD) -> PageFound:
         """The first step; for who has no second factor the only one."""
         return self.post("/sign-in", {"email": email, "password": password})
+
+
+@contextmanager
+def quick_passwords() -> Iterator[None]:
+    """Passwords as always, with hashes that are cheap to make: what they cost is tested elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        cheap = partial(PasswordHasher, time_cost=1, memory_cost=64, parallelism=1)
+        patch.setattr(passwords, "PasswordHasher", cheap)
+        yield
 
 
 def join(
@@ -205,7 +223,7 @@ def join(
     member = owner.post("/members", {"email": email, "role": role, "name": name, "client_group_ids": groups})
     link = owner.post(f"/members/{member['id']}/link")["url"]
     visitor = Visitor(plane)
-    page = visitor.post(link.removeprefix(plane.url), {"password": PASSWORD})
+    page = visitor.post(urlsplit(link).path, {"password": PASSWORD})
     assert visitor.secret is not None, page.text
     visitor.email, visitor.member_id = email, member["id"]
     return visitor

@@ -34,6 +34,8 @@ def fits(secret: str, token: str | None) -> bool:
         data = base64.b64decode(token, altchars=b"-_", validate=True)
     except binascii.Error:
         return False
+    if len(data) != 2 * _BYTES:
+        return False
     return hmac.compare_digest(_masked(data[:_BYTES], data[_BYTES:]), _expected(secret))
 
 

@@ -72,7 +72,8 @@ class SignIn:
         Who is not known is refused with the same words after the same time, and counted the same.
         """
         email = email.strip().casefold()[:EMAIL_LENGTH]
-        place, key = place_of(address), hashlib.sha256(email.encode("utf-8", "replace")).hexdigest()
+        place = place_of(address)
+        key = self._member_key(email, place)
         self._require((self._by_address, place), (self._by_member, key))
         self._by_address.spend(place)
         self._by_member.spend(key)
@@ -176,6 +177,19 @@ class SignIn:
                 await self._make_up_to_date(member, known, password)
                 return member
         return None
+
+    def _member_key(self, email: str, place: str) -> str:
+        """Whose tries are counted together: all for one address, but those from where the member is signed in already.
+
+        So a stranger who keeps guessing slows himself down, not the member at their usual place.
+        """
+        key = hashlib.sha256(email.encode("utf-8", "replace")).hexdigest()
+        for member in self._directory.members.values():
+            if member.email == email:
+                for session in self._directory.browser_sessions_of.get(member.member_id, {}).values():
+                    if place_of(session.address) == place:
+                        return f"{key} {place}"
+        return key
 
     async def _make_up_to_date(self, member: Member, known: str, password: str) -> None:
         """A hash that was made with former parameters is made anew, now that the password is at hand."""
