@@ -197,7 +197,11 @@ def _events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
             fields[name] = value
             continue
         if fields:
-            yield {"id": int(fields["id"]) if "id" in fields else None, "event": fields["event"], "data": json.loads(fields["data"])}
+            yield {
+                "id": int(fields["id"]) if "id" in fields else None,
+                "event": fields["event"],
+                "data": json.loads(fields["data"]),
+            }
         fields = {}
 
 
