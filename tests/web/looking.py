@@ -39,7 +39,7 @@ def rendering() -> Rendering:
     return Rendering(StaticFiles())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # asyncio spells out what it runs, and a session may be large
 class Inside:
     """The API of one session, from the core's presentation."""
 
