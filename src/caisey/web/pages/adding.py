@@ -21,6 +21,7 @@ Document = dict[str, Any]
 
 LISTED: Final = 200
 FOLLOWED: Final = 20
+OVER_SHOWN: Final = 50
 NAME_LENGTH: Final = 60
 
 
@@ -89,6 +90,7 @@ async def _page(
     )
     named = {group["id"]: group["name"] for group in groups["items"]}
     computers = await _computers(visit, tokens["items"])
+    lines = [token_line(one, named, computers) for one in tokens["items"]]
     scopes = [one for one in SCOPES if one != "organization" or visit.person.client_groups is None]
     context = {
         "groups": groups["items"],
@@ -99,7 +101,8 @@ async def _page(
         "system": visit.form.get("system") if visit.form.get("system") in SYSTEMS else SYSTEMS[0],
         "ends": ENDS,
         "form": visit.form,
-        "tokens": [token_line(one, named, computers) for one in tokens["items"]],
+        "open_tokens": [one for one in lines if not one.over],
+        "over_tokens": [one for one in lines if one.over][:OVER_SHOWN],
         "made": made,
         "uses_words": uses_words(token["uses"]) if token else "",
         "refused": refused,

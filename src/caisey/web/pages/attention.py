@@ -17,7 +17,7 @@ from caisey.core.spoken import rfc3339
 from caisey.web.inside import ApiFault
 from caisey.web.page import Page, Reply, render, see_other
 from caisey.web.times import zone_of
-from caisey.web.views.attention import count, lines, work
+from caisey.web.views.attention import count, lines, why_first, work
 from caisey.web.visit import Visit
 from caisey.web.words import WORDS, word
 
@@ -55,6 +55,7 @@ async def _page(visit: Visit, *, status: int = 200, refused: Document | None = N
     shown = lines(needs["items"], member)
     context = {
         "lines": shown,
+        "why_first": "" if cursor is not None else why_first(needs["items"]),
         "needs_count": needs["total"] - needs["aside"],
         "rest": max(0, needs["total"] - needs["aside"] - count(shown)),
         "next": needs["next"],

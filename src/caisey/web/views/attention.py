@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+from caisey.core.catalogue.phrases import PHRASES
 from caisey.core.plain_text import one_line
 from caisey.web.times import ms_of
 from caisey.web.words import WORDS, word
@@ -147,7 +148,7 @@ def _line(item: Document, member_id: str) -> Line:
         anchor=anchor_of(item["id"]),
         tone=item["tone"],
         label=one_line(item["label"], NAME_LENGTH),
-        reason=item["reason"] or "",
+        reason=(item["reason"] or "") if item["may_have_changed"] else "",
         literal=one_line(item["literal"] or "", 120),
         computer=one_line(item["endpoint"] or WORDS["attention.gone"], NAME_LENGTH),
         client=one_line(item["client_group"] or "", NAME_LENGTH),
@@ -166,6 +167,11 @@ def _line(item: Document, member_id: str) -> Line:
         aside_until="" if aside is None else aside["until"],
         aside_words="" if aside is None else _aside(aside, member_id),
     )
+
+
+def why_first(items: list[Document]) -> str:
+    """Why the first line stands first."""
+    return word("attention.first", reason=items[0]["reason"]) if items and items[0]["reason"] else ""
 
 
 def anchor_of(key: str) -> str:
@@ -187,6 +193,8 @@ def _owner(item: Document, member_id: str) -> str:
         return WORDS["attention.nobody"]
     if item["owner"] == member_id:
         return WORDS["attention.mine_short"]
+    if item["owner_name"] is None and item["owner"].startswith("tok_"):
+        return PHRASES["who.token"]
     return one_line(item["owner_name"] or WORDS["attention.somebody"], NAME_LENGTH)
 
 

@@ -5,6 +5,7 @@ Owns the words and the shapes of the picture. Pure, from `GET /endpoints/{id}` a
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from caisey.core import spoken
@@ -37,9 +38,7 @@ ORDER: Final = (
 HIDDEN: Final = frozenset({"practice"})
 
 PICTURE_WIDTH: Final = 1000
-PICTURE_HEIGHT: Final = 34
-BAND: Final = 18
-TICKS: Final = 7
+TICKS: Final = 5
 
 
 class FactLine(NamedTuple):
@@ -82,7 +81,7 @@ class Picture(NamedTuple):
     """Health over time: rectangles, days below them, and the same as numbers."""
 
     stretches: list[Stretch]
-    ticks: list[tuple[float, str]]
+    ticks: list[str]
     shares: list[tuple[str, str]]
     words: str
     truncated: bool
@@ -112,7 +111,7 @@ def _fact_text(name: str, value: Any) -> str:
         return spoken.size(value)
     if name == "idle_s" and isinstance(value, int | float) and 0 <= value < 2**40:
         return spoken.span(int(value * 1000), PHRASES)
-    if name == "disks" and isinstance(value, list):
+    if name == "disks" and isinstance(value, list) and value:
         return one_line("; ".join(_disk(one) for one in value[:DISKS_SHOWN] if isinstance(one, dict)), 2 * FACT_LENGTH)
     if isinstance(value, list):
         named = ", ".join(str(one.get("name", one)) if isinstance(one, dict) else str(one) for one in value[:12])
@@ -210,15 +209,15 @@ def _percent(ms: int, length: int) -> str:
     return "< 1" if 0 < share < 1 else f"{share:.0f}"
 
 
-def _ticks(since: int, until: int) -> list[tuple[float, str]]:
-    """Where a day begins (UTC), at most some of them."""
-    day = 86_400_000
-    days = range(-(-since // day), until // day + 1)
-    step = max(1, -(-len(days) // TICKS))
-    return [
-        (round((at * day - since) / max(1, until - since) * PICTURE_WIDTH, 1), spoken.rfc3339(at * day)[5:10])
-        for at in days[::step]
-    ]
+def _ticks(since: int, until: int) -> list[str]:
+    """Days at even distances, from the first to the last."""
+    step = (until - since) / (TICKS - 1)
+    return [_day(since + int(step * n)) for n in range(TICKS)]
+
+
+def _day(at_ms: int) -> str:
+    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return f"{at.day} {at:%b}"
 
 
 # -- what was done -------------------------------------------------------------------------------------------------

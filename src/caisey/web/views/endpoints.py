@@ -66,6 +66,7 @@ class Chip(NamedTuple):
 def computer(item: Document) -> Computer:
     """One computer."""
     facts = item["facts"]
+    practice = bool((facts.get("practice") or {}).get("value"))
     open_sessions = item["open_sessions"]
     return Computer(
         id=item["id"],
@@ -77,8 +78,8 @@ def computer(item: Document) -> Computer:
         system=system_of(facts),
         sessions="" if not open_sessions else _sessions(open_sessions),
         held=word("endpoints.held", n=item["held"]) if item["held"] else "",
-        tags=tuple(item["tags"][:TAGS_SHOWN]),
-        practice=bool((facts.get("practice") or {}).get("value")),
+        tags=tuple(tag for tag in item["tags"] if not (practice and tag == "practice"))[:TAGS_SHOWN],
+        practice=practice,
     )
 
 

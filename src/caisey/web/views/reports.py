@@ -23,7 +23,7 @@ NAME_LENGTH: Final = 80
 DAYS_DRAWN: Final = 92
 WIDTH: Final = 1000
 HEIGHT: Final = 120
-LABELS: Final = 8
+LABELS: Final = 5
 RECOVERY_BY: Final = ("verdict", "client_group", "tool", "endpoint", "day")
 SHAPES_BY: Final = ("fingerprint", "tool", "endpoint", "runtime_version", "client_group")
 PERIODS: Final = ("1", "7", "30", "90")
@@ -59,7 +59,7 @@ class Days(NamedTuple):
     """Stalls by day."""
 
     bars: list[Bar]
-    labels: list[tuple[float, str]]
+    labels: list[str]
     most: int
     words: str
 
@@ -151,8 +151,8 @@ def days(items: Iterable[Document], since: str, until: str) -> Days:
     most = max((item["stalls"] for item in by_day.values()), default=0)
     slot = WIDTH / max(1, len(dates))
     bars = [_bar(by_day.get(at.isoformat()), at, place * slot, slot, max(1, most)) for place, at in enumerate(dates)]
-    step = max(1, -(-len(dates) // LABELS))
-    labels = [(round(place * slot, 1), f"{at.day} {at:%b}") for place, at in enumerate(dates) if place % step == 0]
+    places = sorted({round(n * (len(dates) - 1) / (LABELS - 1)) for n in range(LABELS)})
+    labels = [f"{dates[place].day} {dates[place]:%b}" for place in places]
     words = ", ".join(word("reports.line_words", name=day, n=by_day[day]["stalls"]) for day in sorted(by_day)[-31:])
     return Days(bars, labels, most, words)
 

@@ -35,6 +35,7 @@ ATTENTION: Final[dict[str, str]] = {
     "attention.mine_short": "you",
     "attention.nobody": "nobody yet",
     "attention.somebody": "somebody",
+    "attention.a_program": "a technician",
     "attention.due.ends": "ends",
     "attention.due.reminder": "reminder",
     "attention.due.then": "then {then}",

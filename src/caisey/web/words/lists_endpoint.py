@@ -337,6 +337,7 @@ ADD: Final[dict[str, str]] = {
     "tokens.col.used": "Used",
     "tokens.col.by": "Made",
     "tokens.col.ends": "Ends",
+    "tokens.over": "Used up or ended ({n})",
     "tokens.ended": "ended",
     "tokens.used_up": "used up",
     "tokens.used_of": "{used} of {uses}",
@@ -350,6 +351,7 @@ ADD: Final[dict[str, str]] = {
     "practice.title": "Practice without risk",
     "practice.text": "A practice computer executes nothing and stalls as it is asked to: learn the words before a real one does. Choose "
     "“Practice” as the system, run the command, then send it one of these instead of a command.",
+    "practice.all": "All it plays ({n})",
     "practice.col.send": "Send this",
     "practice.col.shows": "What it plays",
     "practice.takes": "takes: {takes}",

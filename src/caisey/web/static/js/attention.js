@@ -25,7 +25,7 @@ function soon(ms = PAUSE_MS) {
 
 // A person who selects lines or writes a reason keeps the list as it is until they are done.
 function busy() {
-  return Boolean(part().querySelector(".more[open]"));
+  return Boolean(part().querySelector(".pop[open]"));
 }
 
 onEvents(() => soon());
@@ -137,7 +137,7 @@ shortcut("a", word("key-take"), () => {
   take.click();
 });
 shortcut("s", word("key-snooze"), () => {
-  const place = chosen().length ? part().querySelector("#bulk-snooze") : current()?.querySelector(".more");
+  const place = chosen().length ? part().querySelector("#bulk-snooze") : current()?.querySelector(".pop");
   if (!place) return false;
   place.open = true;
   place.querySelector("select").focus();
@@ -145,17 +145,17 @@ shortcut("s", word("key-snooze"), () => {
 
 // One box is open at a time; Esc and a press elsewhere close it.
 document.addEventListener("toggle", (event) => {
-  if (!event.target.matches?.(".more") || !event.target.open) return;
-  for (const other of document.querySelectorAll(".more[open]")) if (other !== event.target) other.open = false;
+  if (!event.target.matches?.(".pop") || !event.target.open) return;
+  for (const other of document.querySelectorAll(".pop[open]")) if (other !== event.target) other.open = false;
 }, true);
 shortcut("Escape", word("keys-leave"), () => {
-  const open = document.querySelector(".more[open]");
+  const open = document.querySelector(".pop[open]");
   if (!open) return false;
   open.open = false;
   open.querySelector("summary").focus();
 }, { inFields: true });
 document.addEventListener("click", (event) => {
-  for (const open of document.querySelectorAll(".more[open]")) if (!open.contains(event.target)) open.open = false;
+  for (const open of document.querySelectorAll(".pop[open]")) if (!open.contains(event.target)) open.open = false;
 });
 
 say();

@@ -15,7 +15,7 @@ function soon() {
 }
 function again() {
   planned = null;
-  if (document.hidden || part().querySelector(".more[open], form:focus-within")) return; // nobody is disturbed
+  if (document.hidden || part().querySelector(".pop[open], form:focus-within")) return; // nobody is disturbed
   refresh(part());
 }
 onEvents((events) => {
@@ -24,9 +24,9 @@ onEvents((events) => {
 setInterval(again, FRESH_MS);
 
 document.addEventListener("toggle", (event) => {
-  if (!event.target.matches?.(".more") || !event.target.open) return;
-  for (const other of document.querySelectorAll(".more[open]")) if (other !== event.target) other.open = false;
+  if (!event.target.matches?.(".pop") || !event.target.open) return;
+  for (const other of document.querySelectorAll(".pop[open]")) if (other !== event.target) other.open = false;
 }, true);
 document.addEventListener("click", (event) => {
-  for (const open of document.querySelectorAll(".more[open]")) if (!open.contains(event.target)) open.open = false;
+  for (const open of document.querySelectorAll(".pop[open]")) if (!open.contains(event.target)) open.open = false;
 });
