@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
 from hashlib import sha256
 from io import BytesIO
 from typing import Any
@@ -124,6 +125,66 @@ def assume_means_something_else(before: bytes, after: bytes) -> None:
     except ValueError:
         return
     assume(not same or not after.endswith(b"\n"))
+
+
+def test_each_byte_of_an_export_counts() -> None:
+    """Every place, not a sample: one bit turned, and another byte in its stead."""
+    file = b"".join(as_file(closed(FIXED)))
+    meaning = [json.loads(line) for line in file.splitlines()]
+    for place, byte in enumerate(file):
+        for other in {byte ^ 1, byte ^ 32, ord("0") if byte != ord("0") else ord("1")}:
+            changed = file[:place] + bytes([other]) + file[place + 1 :]
+            if not says_the_same(changed, meaning):
+                assert not audit.verify_file(BytesIO(changed), PUBLIC).ok, (place, bytes([byte]), bytes([other]))
+
+
+def says_the_same(file: bytes, meaning: list[Line]) -> bool:
+    """A change of spelling alone: `1E1` for `1e1`, `\\u001F` for `\\u001f`."""
+    try:
+        return file.endswith(b"\n") and [json.loads(line) for line in file.splitlines()] == meaning
+    except ValueError:
+        return False
+
+
+def test_each_place_where_an_export_may_be_cut_is_found() -> None:
+    file = b"".join(as_file(closed(FIXED)))
+    for length in range(len(file)):
+        assert not audit.verify_file(BytesIO(file[:length]), PUBLIC).ok, length
+
+
+def test_each_field_of_an_export_counts() -> None:
+    """Gone, or another value: at every depth, in events and in the head."""
+    lines = closed(FIXED)
+    places = [(at, path) for at, line in enumerate(lines) for path in paths_of(line)]
+    assert len(places) > 60
+    for at, path in places:
+        for change in (without_it, other_value):
+            changed = copy.deepcopy(lines)
+            change(changed[at], path)
+            assert not audit.verify(changed, PUBLIC).ok, (at, path, change.__name__)
+
+
+def paths_of(value: object, before: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inner:
+        yield (*before, key)
+        yield from paths_of(each, (*before, key))
+
+
+def parent_of(line: Line, path: tuple[str | int, ...]) -> Any:
+    found: Any = line
+    for key in path[:-1]:
+        found = found[key]
+    return found
+
+
+def without_it(line: Line, path: tuple[str | int, ...]) -> None:
+    del parent_of(line, path)[path[-1]]
+
+
+def other_value(line: Line, path: tuple[str | int, ...]) -> None:
+    parent = parent_of(line, path)
+    parent[path[-1]] = {"other": parent[path[-1]]}
 
 
 @given(chains, st.data())
