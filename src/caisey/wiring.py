@@ -478,6 +478,7 @@ async def _serve(
                 greet(link)
             if started is not None:
                 started(taken, server.end)
+            plane.running.hub.opens()
             await server.serve(sockets=[listening])
     finally:
         await plane.stop()

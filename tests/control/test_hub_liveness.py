@@ -273,6 +273,19 @@ def test_nobody_was_silent_while_this_process_did_not_run(plane: Plane, runtime:
     assert plane.call(lambda: plane.hub.view_of(runtime.endpoint_id).grace_until_ms) > before
 
 
+def test_the_grace_of_a_start_begins_when_everybody_can_come(plane: Plane, runtime: Runtime) -> None:
+    """Reading a large log, or a busy machine, must not use up the time that agents have to come back."""
+    runtime.connect()
+    became = plane.call(lambda: plane.hub.view_of(runtime.endpoint_id).grace_until_ms)
+    plane.until(lambda: plane.clock.now_ms() > became)
+
+    def opened() -> int:
+        plane.hub.opens()
+        return plane.hub.view_of(runtime.endpoint_id).grace_until_ms
+
+    assert plane.call(opened) > became
+
+
 @pytest.mark.parametrize("step_ms", [-3_600_000, 3_600_000])
 def test_a_step_of_the_wall_clock_proves_and_disproves_nothing(plane: Plane, runtime: Runtime, step_ms: int) -> None:
     runtime.script = runs_until(gate := Gate())

@@ -133,6 +133,10 @@ class Hub:
         if paused_ms > 0:
             self.traffic.liveness.forgive()
 
+    def opens(self) -> None:
+        """Everybody can come from now on: the grace of a start begins here, however long the start itself took."""
+        self.traffic.liveness.forgive()
+
     def close(self, code: int = 1012, reason: str = "the control plane restarts") -> None:
         """Close every bridge; what is marked is written."""
         for runtime_id in list(self.fleet.runtimes):
