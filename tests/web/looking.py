@@ -77,8 +77,8 @@ class Inside:
             assert tool is not None
             return _tool(tool)
         if path.startswith("/sessions/"):
-            only = query.get("only") == "open"
-            return present_session(self.session, self.view, self.now, self.telling, open_only=only)
+            only, also = query.get("only") == "open", (query.get("also") or "").split(",")
+            return present_session(self.session, self.view, self.now, self.telling, open_only=only, also=also)
         raise ApiFault(404, {"code": "resource.not_found", "title": "Not found", "hint": ""})
 
     def _endpoint(self) -> Document:

@@ -6,6 +6,7 @@ the `Telling` (see `present_output.wanted`). Names of fields are public and neve
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from caisey.core import events as e
@@ -14,7 +15,7 @@ from caisey.core.next_actions import decisions, links
 from caisey.core.plain_text import literal
 from caisey.core.present_attempt import Standing, attempt, spoken, standing
 from caisey.core.present_output import Wanted, wanted
-from caisey.core.present_step import present_step, waits
+from caisey.core.present_step import moved_ms, present_step, waits
 from caisey.core.scene import PLAINLY, Scene, Telling, actor_words
 from caisey.core.session import Prompt, Session
 from caisey.core.spoken import optional_rfc3339, rfc3339
@@ -123,19 +124,21 @@ def present_session(
     *,
     before: str | None = None,
     open_only: bool = False,
+    also: Collection[str] = (),
 ) -> dict[str, Any]:
     """`GET /sessions/{id}`: the session with its prompts in short, newest last.
 
-    `before`: only those older than that prompt. `open_only`: only those of which something is open, and the newest.
-    Raises KeyError for a prompt that the session does not have.
+    `before`: only those older than that prompt. `open_only`: only those of which something is open, the checks of it,
+    the newest one, and `also`. Raises KeyError for a prompt that the session does not have.
     """
     prompts = list(session.prompts.values())
     open_calls = [c for c in session.calls.values() if c.state is not CallState.ENDED]
     older = prompts if before is None else prompts[: prompts.index(session.prompts[before])]
     if open_only:
-        open_ids = {c.prompt_id for c in session.calls.values() if c.state is not CallState.ENDED or _is_news(c)}
-        older = [p for p in older if p.id in open_ids or p is prompts[-1]]
+        needed = _needed(session, prompts) | set(also)
+        older = [p for p in older if p.id in needed]
     shown = older[-MAX_PROMPTS:]
+    numbers = {p.id: number for number, p in enumerate(prompts, 1)}
     return {
         "id": session.id,
         "endpoint_id": session.endpoint_id,
@@ -155,9 +158,18 @@ def present_session(
         "handover": _handover(session, telling),
         "open_tool_calls": len(open_calls),
         "prompts_total": len(prompts),
-        "prompts_before": prompts.index(shown[0]) if shown else 0,
-        "prompts": [_short(session, p, view, now_ms, telling) for p in shown],
+        "prompts_before": numbers[shown[0].id] - 1 if shown else 0,
+        "changed_at": rfc3339(_changed_ms(session)),
+        "prompts": [_short(session, p, numbers[p.id], view, now_ms, telling) for p in shown],
     }
+
+
+def _changed_ms(session: Session) -> int:
+    """When something was last asked, began or ended."""
+    accepted = [p.accepted_at_ms for p in session.prompts.values()]
+    moved = [moved_ms(c.newest) for c in session.calls.values() if c.newest is not None]
+    ended = [c.ended_at_ms or 0 for c in session.calls.values()]
+    return max([session.created_at_ms, *accepted, *moved, *ended])
 
 
 def _handover(session: Session, telling: Telling) -> dict[str, Any] | None:
@@ -176,14 +188,25 @@ def _handover(session: Session, telling: Telling) -> dict[str, Any] | None:
     }
 
 
+def _needed(session: Session, prompts: list[Prompt]) -> set[str]:
+    """What has to be known to say what is open: that itself, the checks of it, the newest prompt and the last check."""
+    open_calls = {c.id: c for c in session.calls.values() if c.state is not CallState.ENDED or _is_news(c)}
+    checks = [p for p in prompts if p.origin is not None]
+    found = {c.prompt_id for c in open_calls.values()} | {p.id for p in (*prompts[-1:], *checks[-1:])}
+    return found | {p.id for p in checks if p.origin is not None and p.origin.tool_call_id in open_calls}
+
+
 def _is_news(call: ToolCall) -> bool:
     """Something came late that changed what is shown of it."""
     return any(a.late and a.former for a in call.attempts)
 
 
-def _short(session: Session, prompt: Prompt, view: EndpointView, now_ms: int, telling: Telling) -> dict[str, Any]:
+def _short(
+    session: Session, prompt: Prompt, number: int, view: EndpointView, now_ms: int, telling: Telling
+) -> dict[str, Any]:
     return {
         "id": prompt.id,
+        "number": number,
         "created_at": rfc3339(prompt.accepted_at_ms),
         "actor": actor(prompt.actor),
         "who": str(actor_words(prompt.actor, telling)),

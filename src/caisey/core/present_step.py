@@ -62,12 +62,12 @@ def since_ms(scene: Scene) -> int:
     if call.state is CallState.WAITING and call.waiting_since_ms is not None:
         return call.waiting_since_ms
     if call.state is CallState.RUNNING and call.newest is not None:
-        return _moved_ms(call.newest)
+        return moved_ms(call.newest)
     return scene.prompt.accepted_at_ms
 
 
-def _moved_ms(a: Attempt) -> int:
-    """The last thing that an open try did, progress apart."""
+def moved_ms(a: Attempt) -> int:
+    """When a try last moved, progress apart."""
     moments = (a.queued_at_ms, a.dispatched_at_ms, a.acknowledged_at_ms, a.started_at_ms, a.lost_at_ms)
     held = a.hold.since_ms if a.hold is not None else None
     return max(moment for moment in (*moments, held) if moment is not None)

@@ -77,10 +77,12 @@ class CloseBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class SessionQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """`before`: only requests older than that one. `only=open`: those of which something is open, and the newest."""
+    """`before`: only requests older than that one. `only=open`: those of which something is open with the checks of it,
+    the newest one, and those that `also` names, with commas."""
 
     before: Id | None = None
     only: Literal["open", "all"] = "all"
+    also: Annotated[str, Meta(max_length=4_000)] | None = None
 
 
 ALL: Final = SessionQuery()
@@ -186,7 +188,8 @@ def shown(call: Call, session: Session, query: SessionQuery = ALL) -> dict[str, 
     """The session as the API shows it."""
     view = call.services.live.view_of(session.endpoint_id)
     now, telling = call.services.clock.now_ms(), telling_for(call)
-    return present_session(session, view, now, telling, before=query.before, open_only=query.only == "open")
+    also = query.also.split(",") if query.also else ()
+    return present_session(session, view, now, telling, before=query.before, open_only=query.only == "open", also=also)
 
 
 ROUTES: Final = (

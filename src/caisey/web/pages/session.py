@@ -107,10 +107,10 @@ async def page_of(
 
 
 async def _documents(
-    visit: Visit, session_id: str, only: str | None = None
+    visit: Visit, session_id: str, only: str | None = None, also: str | None = None
 ) -> tuple[Document, Document | None, Document]:
     before = _id(visit.query.get("before"))
-    session = await visit.inside.get(f"/sessions/{session_id}", before=before, only=only)
+    session = await visit.inside.get(f"/sessions/{session_id}", before=before, only=only, also=also)
     endpoint, presence = await asyncio.gather(
         endpoint_of(visit, session["endpoint_id"]), visit.inside.get(f"/sessions/{session_id}/presence")
     )
@@ -167,8 +167,7 @@ async def parts_of(visit: Visit, *, status: int = 200, pressed: Document | None 
     """See `parts`; `also`: one more request whose rows are wanted."""
     session_id = visit.path["session_id"]
     wanted = {*_ids(visit.query.get("prompts")), *([also] if also else ())}
-    whole = bool(wanted)
-    session, endpoint, presence = await _documents(visit, session_id, None if whole else "open")
+    session, endpoint, presence = await _documents(visit, session_id, "open", ",".join(sorted(wanted)) or None)
     known = {p["id"]: p for p in session["prompts"]}
     opened = frozenset(_ids(visit.query.get("open")))
     bodies = await _bodies(visit, session, opened) if opened else {}
@@ -180,7 +179,6 @@ async def parts_of(visit: Visit, *, status: int = 200, pressed: Document | None 
         "here": f"/sessions/{session_id}",
         "strip": strip_of(session, endpoint, presence, visit.now_ms),
         "requests": [r for r in shown if r.id in (wanted & known.keys())],
-        "steps": _steps(session, shown) if whole else None,
         "bodies": bodies,
         "strip_menu": await menu_of(visit, session),
         **now,

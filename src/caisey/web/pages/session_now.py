@@ -68,7 +68,7 @@ async def now_context(
         "checks": [],
         "checked": None,
         "checked_words": "",
-        "last_change": _last_change(session),
+        "last_change": session["changed_at"],
     }
     if not items:
         return context | await _nothing(visit, session)
@@ -96,11 +96,6 @@ async def _nothing(visit: Visit, session: Document) -> dict[str, Any]:
     """Nothing is open: what was checked last."""
     checked = last_check(session)
     return {"checked": checked, "checked_words": await _result_words(visit, checked) if checked else ""}
-
-
-def _last_change(session: Document) -> str:
-    moments = [step["since"] for prompt in session["prompts"] for step in prompt["tool_calls"]]
-    return max(str(moment) for moment in [session["created_at"], *moments])
 
 
 def _targets(session: Document, now: Now) -> dict[str, str]:

@@ -59,12 +59,10 @@ def requests(session: Document, person_id: str, opened: frozenset[str] = frozens
     """All requests of the document, oldest first."""
     prompts = session["prompts"]
     shown = opened | opened_at_first(session)
-    first = session["prompts_before"] + 1
-    numbers = session.get("numbers") or {}
     return [
         Request(
             id=prompt["id"],
-            number=numbers.get(prompt["id"], first + place),
+            number=prompt["number"],
             at=prompt["created_at"],
             who=one_line(prompt["who"], 60),
             mine=prompt["actor"]["id"] == person_id,
@@ -72,7 +70,7 @@ def requests(session: Document, person_id: str, opened: frozenset[str] = frozens
             is_check=prompt["origin"] is not None,
             rows=tuple(_row(step, step["id"] in shown) for step in prompt["tool_calls"]),
         )
-        for place, prompt in enumerate(prompts)
+        for prompt in prompts
     ]
 
 

@@ -111,6 +111,7 @@ function show(html, { focus } = {}) {
     const present = document.getElementById(part.id);
     if (present) morph(present, part);
     else if (part.dataset.request !== undefined) add(part);
+    else if (part.dataset.steps !== undefined) document.querySelector(".steps-sheet").append(document.importNode(part, true));
   }
   for (const step of root.querySelectorAll(".step")) state.callPrompt.set(step.id, step.closest("[data-request]").id);
   document.getElementById("no-requests")?.remove();
@@ -123,9 +124,12 @@ function show(html, { focus } = {}) {
 
 // A request that is new here: in its place, and opened if it is the newest one.
 function add(part) {
+  const number = Number(part.dataset.number);
+  const shown = [...transcript.querySelectorAll("[data-request]")];
+  if (shown.length && number < Number(shown[0].dataset.number)) return; // among the earlier ones, which are not shown
   const made = document.importNode(part, true);
-  const end = document.getElementById("end-of-transcript");
-  transcript.insertBefore(made, end);
+  const next = shown.find((one) => Number(one.dataset.number) > number) ?? document.getElementById("end-of-transcript");
+  transcript.insertBefore(made, next);
   const first = made.querySelector(".step");
   if (first) {
     first.open = true;
