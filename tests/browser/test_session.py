@@ -249,6 +249,9 @@ def test_keyboard_alone(page: Page, desk: Desk) -> None:
     keys.type("stop")
     expect(page.locator(".view-find")).to_contain_text("1 of 1")
     keys.press("Escape")
+    keys.press("e")
+    expect(page.locator("[data-composer] [data-command]")).to_have_value("stop spooler")
+    keys.press("Escape")
     keys.press("n")
     keys.press("2")
     keys.press("Enter")
@@ -256,6 +259,10 @@ def test_keyboard_alone(page: Page, desk: Desk) -> None:
     keys.press("Enter")
     now_says(page, "Nothing is open")
     assert desk.runtime.dispatches()[-1]["arguments"]["command"] == "start spooler"
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    keys.press("t")
+    expect(page.locator("#say")).to_have_text("Copied")
+    assert "running → stopped" in page.evaluate("navigator.clipboard.readText()")
 
 
 def test_stop_is_reached_by_a_key_and_pressed_by_enter(page: Page, desk: Desk) -> None:

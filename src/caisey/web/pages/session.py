@@ -59,6 +59,8 @@ SCRIPT_WORDS: Final = (
     "keys.find_output",
     "keys.follow",
     "keys.copy",
+    "keys.edit",
+    "keys.ticket",
     "keys.stop",
 )
 """Words that the page's scripts say."""

@@ -1,5 +1,6 @@
 // The keyboard of the session page (CONSOLE.md, Keyboard). A single key never sends: it moves the focus, opens or copies.
 
+import { copyText } from "../copy.js";
 import { shortcut } from "../keys.js";
 import { word } from "../words.js";
 import { currentView } from "./output.js";
@@ -36,10 +37,26 @@ function press(number) {
 }
 
 async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    document.getElementById("say").textContent = word("session-copied");
-  } catch { /* the browser does not allow it; the text can be selected */ }
+  if (await copyText(text)) document.getElementById("say").textContent = word("session-copied");
+}
+
+// The note as text, from the page that shows it.
+async function copyNote() {
+  const answer = await fetch(`/sessions/${document.body.dataset.session}/note?audience=technician`, {
+    headers: { "x-caisey-part": "1" },
+    cache: "no-store",
+  });
+  if (answer.ok) await copy(await answer.text());
+}
+
+// The command of a step, into the composer: nothing is sent.
+async function edit(step) {
+  const prompt = step.closest("[data-request]").id;
+  const answer = await fetch(`/api/v1/prompts/${prompt}?output_bytes=1`, { cache: "no-store" });
+  if (!answer.ok) return;
+  const call = (await answer.json()).tool_calls.find((one) => one.id === step.id);
+  const detail = { tool: call.tool, arguments: call.arguments, effect: call.effect };
+  document.dispatchEvent(new CustomEvent("caisey:compose", { detail }));
 }
 
 export function startKeys({ openForm, goToNow, reveal }) {
@@ -85,6 +102,12 @@ export function startKeys({ openForm, goToNow, reveal }) {
     if (!view) return false;
     view.copy();
   });
+  shortcut("e", word("keys-edit"), () => {
+    const step = meant();
+    if (!step || !document.querySelector("[data-composer]")) return false;
+    edit(step);
+  });
+  shortcut("t", word("keys-ticket"), () => { copyNote(); });
   shortcut(".", word("keys-stop"), () => {
     const stop = document.querySelector('#now [data-action="stop"] .press');
     if (!stop) return false;
