@@ -19,7 +19,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help setup check lint format test run demo bench simulate chaos matrix screenshots docs lock clean
+.PHONY: help setup check lint format test browser run demo bench simulate chaos matrix screenshots docs lock clean
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,8 +47,13 @@ format: setup ## Format the code and mend what the rules can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: lint ## Run the checks and every test
+test: lint browser ## Run the checks and every test
 	@$(PYTEST) --numprocesses $(WORKERS) --dist loadfile $(ARGS) || { code=$$?; [ $$code -ne 5 ] || echo "no test was collected: that is a failure" >&2; exit $$code; }
+
+browser: ## Install a Chromium for the tests of the console, where this user may (without one they are skipped)
+	@command -v chromium >/dev/null || [ -n "$${CAISEY_CHROMIUM:-}" ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update </dev/null >/dev/null && \
+	  DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends chromium fonts-dejavu-core </dev/null >/dev/null; } || \
+	  echo "no Chromium here: the tests of the console in a browser are skipped (install the package chromium)" >&2
 
 run: setup ## Start a control plane with a runtime on this machine
 	$(BIN)/caisey up $(ARGS)
