@@ -67,6 +67,25 @@ def test_the_spooler_from_the_session_to_step_three_sent(page: Page, desk: Desk)
     assert "running → stopped" in desk.api.get(f"/sessions/{desk.session_id}/ticket-note")["text"]
 
 
+def test_from_attention_to_step_three_sent_in_three_presses(page: Page, desk: Desk) -> None:
+    """The budget of clicks: the line, continue, send."""
+    stalled_at_step_two(desk)
+    page.goto("/attention")
+    line = page.locator(f'a.line-link[href*="{desk.session_id}"]').first
+    expect(line).to_be_visible(timeout=SLOWLY)
+    presses = 0
+    for press in (
+        line,
+        page.get_by_role("button", name="Continue from step 3"),
+        page.get_by_role("button", name="Send step 3"),
+    ):
+        press.click()
+        presses += 1
+    now_says(page, "Nothing is open")
+    assert presses == 3
+    assert [f["arguments"]["command"] for f in desk.runtime.dispatches()] == ["stop spooler", "look", "start spooler"]
+
+
 def test_output_grows_while_one_looks_and_a_question_is_answered(page: Page, fleet: Fleet) -> None:
     desk = new_desk(fleet, stall_after_s=0.5)
     gate = Gate()

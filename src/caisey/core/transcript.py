@@ -122,6 +122,8 @@ def _call(call: Document, phrases: Mapping[str, str], decided: list[str]) -> Ite
     yield f"**{escaped(now['label'])}** {escaped(now['summary'])}"
     yield ""
     yield f"{phrases['page.did_it_run']} {escaped(now['ran_label'])}"
+    for wait in call["waits"]:
+        yield from ("", f"{escaped(wait['text'])} ({wait['at']})")
     for attempt in call["attempts"]:
         yield from _attempt(attempt, phrases)
     if decided:

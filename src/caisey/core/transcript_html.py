@@ -92,6 +92,8 @@ def _call(call: Document, phrases: Mapping[str, str], decided: list[str]) -> Ite
     yield f"<h3>{call['position']}. <code>{_text(call['literal'])}</code></h3>"
     yield f"<p><strong>{_text(now['label'])}</strong> {_text(now['summary'])}</p>"
     yield f"<p>{_text(phrases['page.did_it_run'])} {_text(now['ran_label'])}</p>"
+    for wait in call["waits"]:
+        yield f"<p>{_text(wait['text'])} ({_time(wait['at'])})</p>"
     for attempt in call["attempts"]:
         yield from _attempt(attempt, phrases)
     if decided:
