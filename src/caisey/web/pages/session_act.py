@@ -22,6 +22,8 @@ Document = dict[str, Any]
 ARGUMENT: Final = "arg."
 KEPT: Final = frozenset({"reason", "to", "hours", "limit_s", "data", "sensitive"})
 MAX_HOURS: Final = 720
+WHENEVER: Final = frozenset({"cancel", "input", "escalate", "verify"})
+"""These start nothing that may change things: a stop must not wait until somebody has read what is new."""
 ID_LENGTH: Final = 64
 
 
@@ -63,7 +65,7 @@ async def _body(visit: Visit, form: Form, call_id: str) -> Document:
     """The body of the action. Raises `ApiFault` where a field is not what it has to be."""
     action = form.get("action")
     body: Document = {**_stated(form.get("body")), "action": action}
-    if form.seen is not None:
+    if form.seen is not None and action not in WHENEVER:
         body["seen"] = form.seen
     reason = form.get("reason").strip()
     if reason:
