@@ -380,7 +380,6 @@ def _leave_to_the_end() -> None:
     With values that are frozen, and so left alone by it (`gc=False`), a fifth of the CPU of a prompt came back, and the
     pauses of a tenth of a second are gone (docs/performance.md).
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 

@@ -45,6 +45,27 @@ def position(call: Call, otherwise: int) -> int:
     return int(said)
 
 
+class Beats:
+    """A word that the stream lives is due from time to time: it nudges. One timer, since there are many nudges."""
+
+    def __init__(self, nudge: asyncio.Event) -> None:
+        self._nudge = nudge
+        self.again()
+
+    def again(self) -> None:
+        """From now on."""
+        self.due = False
+        self._timer = asyncio.get_running_loop().call_later(BEAT_S, self._passed)
+
+    def _passed(self) -> None:
+        self.due = True
+        self._nudge.set()
+
+    def end(self) -> None:
+        """No more."""
+        self._timer.cancel()
+
+
 class EventStream:
     """Events after `after`, from `read` (a page) and `newest` (a few), that `wanted` lets through; `subject` is watched.
 
@@ -92,25 +113,28 @@ class EventStream:
 
     async def _write(self, send: Any, nudge: asyncio.Event) -> None:
         await piece(send, b": open\n\n")
+        beats = Beats(nudge)
         behind = True
-        while True:
-            nudge.clear()
-            if not behind:
-                text, behind = self._taken(self._newest(self._after), NEWEST)
-                if text:
-                    await piece(send, text)
-            while behind:
-                text, behind = self._taken(await self._read(self._after), PAGE)
-                if text:
-                    await piece(send, text)
-            if self._aside is not None and (said := self._aside()) != self._said:
-                self._said = said
-                await piece(send, said)
-            try:
-                async with asyncio.timeout(BEAT_S):
-                    await nudge.wait()
-            except TimeoutError:
-                await piece(send, _BEAT)
+        try:
+            while True:
+                nudge.clear()
+                if not behind:
+                    text, behind = self._taken(self._newest(self._after), NEWEST)
+                    if text:
+                        await piece(send, text)
+                while behind:
+                    text, behind = self._taken(await self._read(self._after), PAGE)
+                    if text:
+                        await piece(send, text)
+                if self._aside is not None and (said := self._aside()) != self._said:
+                    self._said = said
+                    await piece(send, said)
+                if beats.due:
+                    await piece(send, _BEAT)
+                    beats.again()
+                await nudge.wait()
+        finally:
+            beats.end()
 
     def _taken(self, events: Sequence[Stored], most: int) -> tuple[bytes, bool]:
         """What to send of these, and whether there may be more: `most` were asked for."""

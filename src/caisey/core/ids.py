@@ -52,6 +52,8 @@ RANDOM_BYTES: Final = 17
 """How many random bytes an id takes: 136 bits, of which the first 130 are used."""
 
 _BITS_PER_CHARACTER = 5
+_PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
+_SHIFTS = tuple(range((BODY_LENGTH - 2) * _BITS_PER_CHARACTER, -1, -2 * _BITS_PER_CHARACTER))
 _UNUSED_BITS = RANDOM_BYTES * 8 - BODY_LENGTH * _BITS_PER_CHARACTER
 _SHAPE = re.compile(rf"([a-z]{{3}})_[{ALPHABET}]{{{BODY_LENGTH}}}")
 
@@ -63,7 +65,7 @@ def new_id(prefix: str, random: bytes) -> str:
     if len(random) != RANDOM_BYTES:
         raise ValueError(f"an id takes {RANDOM_BYTES} random bytes, not {len(random)}")
     number = int.from_bytes(random) >> _UNUSED_BITS
-    body = "".join(ALPHABET[number >> shift & 31] for shift in range(125, -1, -_BITS_PER_CHARACTER))
+    body = "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
     return f"{prefix}_{body}"
 
 
