@@ -58,7 +58,7 @@ class Figure:
     bars: tuple[Bar, ...]
 
 
-FIGURES: dict[str, Figure] = {}
+found: list[Figure] = []
 
 
 def figure(title: str, *bars: Bar, how: str) -> Callable[[Measure], Measure]:
@@ -66,9 +66,9 @@ def figure(title: str, *bars: Bar, how: str) -> Callable[[Measure], Measure]:
 
     def register(measure: Measure) -> Measure:
         name = str(getattr(measure, "__name__", ""))
-        if name in FIGURES:
+        if any(figure.name == name for figure in found):
             raise ValueError(f"two figures are named {name}")
-        FIGURES[name] = Figure(name, title, how, measure, bars)
+        found.append(Figure(name, title, how, measure, bars))
         return measure
 
     return register

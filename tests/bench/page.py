@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench.figure import FIGURES, Bar, Figure
+from tests.bench.figure import Bar, Figure
 from tests.bench.plot import Chart, Line, svg
+from tests.bench.registered import FIGURES
 from tests.bench.results import KEPT, Results, Run, judged, number
 
 TEXT = Path(__file__).with_name("page.md")

@@ -6,8 +6,11 @@ To add one: write `tests/bench/NAME.py` with functions under `@figure(...)` (see
 from __future__ import annotations
 
 from tests.bench import console, processes, prompts, sizes, stalls
-from tests.bench.figure import FIGURES
+from tests.bench.figure import Figure, found
 
 MODULES = (prompts, sizes, stalls, processes, console)
+FIGURES: dict[str, Figure] = {
+    figure.name: figure for module in MODULES for figure in found if figure.measure.__module__ == module.__name__
+}
 
 __all__ = ["FIGURES", "MODULES"]

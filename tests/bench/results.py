@@ -10,8 +10,9 @@ from typing import Any, Self
 
 import msgspec
 
-from tests.bench.figure import FIGURES, Bar, Figure, as_document
+from tests.bench.figure import Bar, Figure, as_document
 from tests.bench.machine import Share, about, calibrate
+from tests.bench.registered import FIGURES
 
 KEPT = Path(__file__).parents[2] / "docs" / "performance.json"
 Run = dict[str, Any]

@@ -100,7 +100,7 @@ async def runtimes() -> Measured:
             held = memory_mib(pid)["pss"]
             base = base or held
             row = {"runtimes": size, "p50 ms": waits["p50"], "p99 ms": waits["p99"], "idle CPU %": idle, "MiB": held}
-            if former >= FLEETS[0]:
+            if size > FLEETS[0]:
                 row |= {"KiB each": (held - base) * 1024 / (size - FLEETS[0]), "connected/s": (size - former) / took}
             series.append(row)
         connected = await s.connected()

@@ -38,6 +38,7 @@ class Stage:
 
     def __init__(self, directory: Path) -> None:
         os.environ["CAISEY_ENROLLMENTS_PER_MINUTE"] = "1000000"
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program does not compile itself at each start
         self.directory = directory
         self.server = Server(directory / "data")
         self.processes: list[subprocess.Popen[bytes]] = []
