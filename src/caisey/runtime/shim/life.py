@@ -41,6 +41,7 @@ class Life:
         self._listener = warm.listener
         self._tree = warm.tree
         self._links = [warm.link]
+        self._early = warm.early
         self._poll = select.poll()
         self._open: dict[int, str] = {}
         self._status: int | None = None
@@ -59,6 +60,8 @@ class Life:
         started_ms = _wall_ms()
         self._spawn(started_ms)
         self._register()
+        for message in self._early:
+            self._obey(self._links[0], message)
         limit_ms = self._order["time_ms"]
         deadline = _now() + limit_ms if limit_ms is not None else None
         while not self._done(deadline):
@@ -185,10 +188,13 @@ class Life:
             link.close()
             return
         for message in messages:
-            if message.get("say") == "cancel":
-                self._end("cancel")
-            elif message.get("say") == "input":
-                self._take_input(link, message)
+            self._obey(link, message)
+
+    def _obey(self, link: Lines, message: dict[str, Any]) -> None:
+        if message.get("say") == "cancel":
+            self._end("cancel")
+        elif message.get("say") == "input":
+            self._take_input(link, message)
 
     def _take_input(self, link: Lines, message: dict[str, Any]) -> None:
         """Write an input once: a number that was seen is not written again, whoever sends it."""

@@ -54,6 +54,8 @@ class Warm:
         self.pipes = Pipes()
         self.sinks: dict[str, Sink] = {}
         self.stdin: bytes | None = None
+        self.early: list[dict[str, Any]] = []
+        """What came in one breath with the go: a stop, or an input, for the life that begins."""
         pid = os.getpid()
         self._key = platform.process_key(pid)
         os.mkdir(directory, 0o700)
@@ -85,11 +87,12 @@ class Warm:
             messages = self.link.read()
             if messages is None:
                 return None
-            for message in messages:
+            for place, message in enumerate(messages, 1):
                 if message.get("say") == "order":
                     order = message
                     self._prepare(order)
                 elif message.get("say") == "go":
+                    self.early = messages[place:]
                     return order
         return None
 
