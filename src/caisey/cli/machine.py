@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import http.client
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -100,6 +102,15 @@ def serve_words(data_dir: Path, listen: str) -> list[str]:
 def runtime_words(state_dir: Path) -> list[str]:
     """The runtime."""
     return ["-m", "caisey.runtime", "run", "--state-dir", str(state_dir)]
+
+
+def own_name() -> str:
+    """How this program is called in another terminal: `caisey` where the PATH leads to it, else by its place."""
+    found = shutil.which("caisey")
+    beside = Path(sys.executable).parent / "caisey"
+    if found is not None and (not beside.exists() or Path(found).samefile(beside)):
+        return "caisey"
+    return shlex.quote(str(beside)) if beside.exists() else f"{shlex.quote(sys.executable)} -m caisey.cli.main"
 
 
 def is_ready(url: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -170,7 +171,8 @@ def _background(run: Run, home: Home, listen: str | None) -> None:
     if isinstance(found, str):
         raise CliFault("It ended while it started", hint=log.read_text("utf-8", "replace").strip(), code="up.ended")
     _show(run, found)
-    run.terminal.say(f"It goes on in the background. End it: caisey up --stop --data-dir {home.path}")
+    again = f"{machine.own_name()} up --stop --data-dir {shlex.quote(str(home.path))}"
+    run.terminal.say(f"It goes on in the background. End it: {again}")
 
 
 def _stop(run: Run, home: Home) -> None:
@@ -197,7 +199,7 @@ def _stop(run: Run, home: Home) -> None:
 
 def _show(run: Run, known: Document) -> None:
     """Where it is, and one command that works."""
-    following = f"caisey prompt {known.get('computer')} -- uptime"
+    following = f"{machine.own_name()} prompt {known.get('computer')} -- uptime"
     if run.json:
         names = ("url", "token_file", "endpoint_id", "computer", "set_up_url")
         run.terminal.json({**{name: known.get(name) for name in names}, "profile": PROFILE, "next": following})
@@ -207,7 +209,7 @@ def _show(run: Run, known: Document) -> None:
     if known.get("set_up_url"):
         run.terminal.say("  Open the console and make your account (this link works once, within 24 h):")
         run.terminal.print(f"  {known['set_up_url']}")
-    run.terminal.say("  Next:")
+    run.terminal.say("  Next, in another terminal:")
     run.terminal.print(f"  {following}")
 
 
