@@ -10,8 +10,8 @@ from typing import Final
 
 from caisey.web.table import OPEN_PAGES, PAGES
 
-PARTS: Final = frozenset({"/sessions/{session_id}/history", "/sessions/{session_id}/parts"})
-"""Answered to our own script; no pages."""
+PARTS: Final = frozenset({"/reports/csv", "/sessions/{session_id}/history", "/sessions/{session_id}/parts"})
+"""Answered to our own script, or kept as a file; no pages."""
 MOVES: Final = frozenset({"/", "/settings/policies/open-tag"})
 """These only lead elsewhere."""
 QUERIES: Final[Mapping[str, str]] = {"/open": "?host=nobody", "/settings/policies/tag": "?tag=production"}
