@@ -179,7 +179,8 @@ class Simulated:
         self.beating = asyncio.get_running_loop().call_later(self.interval, self._beat)
 
     def _work(self, frame: Frame) -> None:
-        assert self.socket is not None and frame.attempt is not None
+        assert self.socket is not None
+        assert frame.attempt is not None
         if "never" in frame.arguments.get("command", ""):
             return  # lost on the way
         now = time.time_ns() // 1_000_000

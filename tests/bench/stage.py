@@ -77,13 +77,15 @@ class Stage:
     async def fleet(self, count: int) -> subprocess.Popen[bytes]:
         """Simulated runtimes in a process of their own; returns when all are connected."""
         token = await self.enrollment_token(count)
-        process = subprocess.Popen(
+        process = await asyncio.to_thread(
+            subprocess.Popen,
             [sys.executable, "-m", "tests.bench.fleet", self.server.url, str(count), str(self.simulated)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         self.simulated += count
-        assert process.stdin and process.stdout
+        assert process.stdin
+        assert process.stdout
         process.stdin.write(token.encode() + b"\n")
         process.stdin.close()
         self.processes.append(process)
@@ -101,7 +103,8 @@ class Stage:
         )
         assert done.returncode == 0, done
         with (self.directory / "runtime.log").open("ab") as log:
-            process = subprocess.Popen(
+            process = await asyncio.to_thread(
+                subprocess.Popen,
                 [*command(), "runtime", "run", "--state-dir", str(state)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -7,8 +7,10 @@ A failure names its seed: `SEED=… pytest tests/core/test_random_walk.py`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+from collections.abc import Iterator
 
 import pytest
 
@@ -132,7 +134,8 @@ def check(world: World) -> None:
         if call.state is CallState.RUNNING:
             assert call.open_attempts, call.id
         if call.state is CallState.WAITING:
-            assert call.owner and call.due_at_ms, call.id
+            assert call.owner, call.id
+            assert call.due_at_ms, call.id
             assert offered(session, call), call.id
         if call.state in (CallState.RUNNING, CallState.WAITING):
             assert call.id in session.live
@@ -145,6 +148,16 @@ def check(world: World) -> None:
             assert CallState.RUNNING not in states
 
 
+@contextlib.contextmanager
+def tolerated() -> Iterator[None]:
+    """A refusal is an answer, if it is one of these."""
+    try:
+        yield
+    except Fault as fault:
+        if fault.code not in ("frame.not_yours", "action.not_offered", "prompt.too_many"):
+            raise
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_word_breaks_a_session(seed: int) -> None:
     dice = random.Random(seed)
@@ -153,7 +166,7 @@ def test_no_word_breaks_a_session(seed: int) -> None:
     effects = list(Effect)
     for step in range(STEPS):
         roll = dice.random()
-        try:
+        with tolerated():
             if roll < 0.08 or not world.session.prompts:
                 count = dice.choice([1, 1, 3])
                 calls = [
@@ -168,8 +181,6 @@ def test_no_word_breaks_a_session(seed: int) -> None:
                 the_world(world, dice)
             else:
                 world.advance(dice.choice([100, 3_000, 40_000, 200_000, 4_000_000]))
-        except Fault as fault:
-            assert fault.code in ("frame.not_yours", "action.not_offered", "prompt.too_many"), (seed, fault)
         check(world)
     assert replay(world.log) == world.session
     for call in world.session.calls.values():

@@ -88,8 +88,10 @@ class Projection:
         elif self.due_row_ms is None or due_ms < self.due_row_ms:
             writes.append(
                 (
-                    "INSERT INTO open_work (session_id, endpoint_id, due_at_ms) VALUES (?, ?, ?)"
-                    " ON CONFLICT (session_id) DO UPDATE SET due_at_ms = excluded.due_at_ms",
+                    (
+                        "INSERT INTO open_work (session_id, endpoint_id, due_at_ms) VALUES (?, ?, ?)"
+                        " ON CONFLICT (session_id) DO UPDATE SET due_at_ms = excluded.due_at_ms"
+                    ),
                     (session.id, session.endpoint_id, due_ms),
                 )
             )
@@ -110,8 +112,10 @@ class Projection:
             actor = call.consent(a.consent).actor
             writes.append(
                 (
-                    "INSERT OR IGNORE INTO changes (endpoint_id, at_ms, actor_id, session_id, tool_call_id)"
-                    " VALUES (?, ?, ?, ?, ?)",
+                    (
+                        "INSERT OR IGNORE INTO changes (endpoint_id, at_ms, actor_id, session_id, tool_call_id)"
+                        " VALUES (?, ?, ?, ?, ?)"
+                    ),
                     (after.endpoint_id, record.at_ms, actor.id, after.id, call.id),
                 )
             )
@@ -136,9 +140,11 @@ class Projection:
         since = a.dispatched_at_ms or a.queued_at_ms
         writes.append(
             (
-                "INSERT INTO stalls (tool_call_id, number, kind, ran, organization_id, client_group_id, endpoint_id,"
-                " tool, at_ms, known_after_ms, recovered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
-                " ON CONFLICT (tool_call_id, number) DO UPDATE SET kind = excluded.kind, ran = excluded.ran",
+                (
+                    "INSERT INTO stalls (tool_call_id, number, kind, ran, organization_id, client_group_id, endpoint_id,"
+                    " tool, at_ms, known_after_ms, recovered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
+                    " ON CONFLICT (tool_call_id, number) DO UPDATE SET kind = excluded.kind, ran = excluded.ran"
+                ),
                 (
                     call.id,
                     a.number,
@@ -192,9 +198,11 @@ class Projection:
             return
         writes.append(
             (
-                "INSERT OR REPLACE INTO attention (key, organization_id, client_group_id, endpoint_id, session_id,"
-                " prompt_id, tool_call_id, type, label, rank, since_ms, due_at_ms, owner, reason)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    "INSERT OR REPLACE INTO attention (key, organization_id, client_group_id, endpoint_id, session_id,"
+                    " prompt_id, tool_call_id, type, label, rank, since_ms, due_at_ms, owner, reason)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                ),
                 (key, *row),
             )
         )
@@ -267,10 +275,12 @@ def _latest_result(session: Session, call: ToolCall, event: e.AttemptFinished, a
     about = LOOKS[call.spec.tool]
     subject = "" if about is None else str(call.spec.arguments.get(about, ""))
     yield (
-        "INSERT INTO latest_results (endpoint_id, tool, subject, session_id, tool_call_id, number, at_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (endpoint_id, tool, subject) DO UPDATE SET"
-        " session_id = excluded.session_id, tool_call_id = excluded.tool_call_id, number = excluded.number,"
-        " at_ms = excluded.at_ms WHERE excluded.at_ms >= latest_results.at_ms",
+        (
+            "INSERT INTO latest_results (endpoint_id, tool, subject, session_id, tool_call_id, number, at_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (endpoint_id, tool, subject) DO UPDATE SET"
+            " session_id = excluded.session_id, tool_call_id = excluded.tool_call_id, number = excluded.number,"
+            " at_ms = excluded.at_ms WHERE excluded.at_ms >= latest_results.at_ms"
+        ),
         (session.endpoint_id, call.spec.tool, subject, session.id, call.id, event.number, at_ms),
     )
 
@@ -284,8 +294,10 @@ def _handover(organization_id: str, session: Session) -> Write:
     if offered is None:
         return ("DELETE FROM attention WHERE key = ?", (key,))
     return (
-        "INSERT OR REPLACE INTO attention (key, organization_id, client_group_id, endpoint_id, session_id, type, label,"
-        " rank, since_ms, owner, reason) VALUES (?, ?, ?, ?, ?, 'session.handover', ?, ?, ?, ?, ?)",
+        (
+            "INSERT OR REPLACE INTO attention (key, organization_id, client_group_id, endpoint_id, session_id, type, label,"
+            " rank, since_ms, owner, reason) VALUES (?, ?, ?, ?, ?, 'session.handover', ?, ?, ?, ?, ?)"
+        ),
         (
             key,
             organization_id,
@@ -303,8 +315,10 @@ def _handover(organization_id: str, session: Session) -> Write:
 
 def _tool_call(organization_id: str, session: Session, tool_call_id: str, prompt_id: str) -> Write:
     return (
-        "INSERT OR IGNORE INTO tool_calls (tool_call_id, prompt_id, session_id, endpoint_id, organization_id)"
-        " VALUES (?, ?, ?, ?, ?)",
+        (
+            "INSERT OR IGNORE INTO tool_calls (tool_call_id, prompt_id, session_id, endpoint_id, organization_id)"
+            " VALUES (?, ?, ?, ?, ?)"
+        ),
         (tool_call_id, prompt_id, session.id, session.endpoint_id, organization_id),
     )
 
@@ -325,8 +339,10 @@ def _session(writes: list[Write], organization_id: str, session: Session, record
     elif isinstance(event, e.SessionCreated):
         writes.append(
             (
-                "INSERT INTO sessions (session_id, organization_id, client_group_id, endpoint_id, title, ticket, owner,"
-                " state, created_at_ms, updated_at_ms, sequence) VALUES (?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, 0)",
+                (
+                    "INSERT INTO sessions (session_id, organization_id, client_group_id, endpoint_id, title, ticket, owner,"
+                    " state, created_at_ms, updated_at_ms, sequence) VALUES (?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, 0)"
+                ),
                 (
                     event.session_id,
                     organization_id,
@@ -344,8 +360,10 @@ def _session(writes: list[Write], organization_id: str, session: Session, record
         openness = "closed" if session.closed is not None else "open"
         writes.append(
             (
-                "UPDATE sessions SET title = ?, ticket = ?, owner = ?, state = ?, updated_at_ms = ?"
-                " WHERE session_id = ?",
+                (
+                    "UPDATE sessions SET title = ?, ticket = ?, owner = ?, state = ?, updated_at_ms = ?"
+                    " WHERE session_id = ?"
+                ),
                 (session.title, session.ticket, session.owner, openness, now_ms, session.id),
             )
         )

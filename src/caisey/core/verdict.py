@@ -57,15 +57,19 @@ class Findings:
                 self.cancel = index
             else:
                 self.withdrawn = index
-        elif isinstance(event, e.AttemptFinished):
+        else:
+            self._note_last_word(index, event)
+
+    def _note_last_word(self, index: int, event: e.Event) -> None:
+        if isinstance(event, e.AttemptFinished):
             self._note_finished(index, event)
+        elif isinstance(event, e.JournalStated):
+            self._note_statement(index, event)
         elif isinstance(event, e.AttemptRefused):
             if event.trusted:
                 self.refused = index
             else:
                 self.doubtful = index
-        elif isinstance(event, e.JournalStated):
-            self._note_statement(index, event)
 
     def _note_finished(self, index: int, event: e.AttemptFinished) -> None:
         if event.stated:

@@ -217,11 +217,7 @@ class Directory:
             case Member():
                 self.members[record.member_id] = record
             case EnrollmentToken():
-                former = self.enrollment_tokens.get(record.token_id)
-                if former is not None:
-                    self.enrollment_token_by_digest.pop(former.digest, None)
-                self.enrollment_tokens[record.token_id] = record
-                self.enrollment_token_by_digest[record.digest] = record
+                self._put_enrollment_token(record)
             case Enrollment():
                 self.enrollments[record.token_digest, record.public_key] = record
             case PolicyLevel():
@@ -233,6 +229,13 @@ class Directory:
                 self.snippets[record.snippet_id] = record
             case _:
                 self._put_sign_in(record)
+
+    def _put_enrollment_token(self, record: EnrollmentToken) -> None:
+        former = self.enrollment_tokens.get(record.token_id)
+        if former is not None:
+            self.enrollment_token_by_digest.pop(former.digest, None)
+        self.enrollment_tokens[record.token_id] = record
+        self.enrollment_token_by_digest[record.digest] = record
 
     def _put_sign_in(self, record: Record) -> None:
         match record:

@@ -26,8 +26,8 @@ def tick(d: Draft) -> None:
         for a in call.attempts:
             if a.open:
                 _tick_attempt(d, a)
-        call = d.call(call.id)
-        if call.state is CallState.WAITING and call.due_at_ms is not None and _passed(d, call.due_at_ms):
+        now = d.call(call.id)
+        if now.state is CallState.WAITING and now.due_at_ms is not None and _passed(d, now.due_at_ms):
             d.emit(e.ToolCallReminded(tool_call_id=call.id, due_at_ms=d.now + REMINDER_MS))
 
 

@@ -48,7 +48,8 @@ def settle_call(d: Draft, call_id: str, number: int) -> None:
     if call.open_attempts or call.outcome in DECIDED:
         return  # another try is under way, or it is settled already
     best = deciding(call)
-    assert best is not None and best.verdict is not None
+    assert best is not None
+    assert best.verdict is not None
     if best.verdict.kind in DONE_KINDS:
         end_call(d, call_id, "done")
     elif _is_newest_try(call, a) and follow(d, call_id, number):
