@@ -6,8 +6,11 @@ The last line says runs, steps, faults and broken invariants. The exit code is 1
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 from tests.simulation import defects
 from tests.simulation.coverage import CELLS, MOVES, REACHABLE, UNREACHABLE, wrong_with
@@ -20,11 +23,8 @@ from tests.simulation.world import World
 def main() -> int:
     """See the module."""
     if os.environ.get("PYTHONHASHSEED") != "0":  # sets of words keep their order, so that a seed is a seed
-        os.execve(
-            sys.executable,
-            [sys.executable, "-m", "tests.simulation", *sys.argv[1:]],
-            os.environ | {"PYTHONHASHSEED": "0"},
-        )
+        again = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]
+        return subprocess.call(again, env=os.environ | {"PYTHONHASHSEED": "0"})
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--runs", type=int, default=0, help="how many seeds; 1 if a seed is given, else 2000")
@@ -38,12 +38,13 @@ def main() -> int:
     parser.add_argument(
         "--coverage", action="store_true", help="list the cells of state and event that were not visited"
     )
+    parser.add_argument("--cells", type=Path, help="write the cells that were visited into this file")
     parser.add_argument("--quick", action="store_true", help="with --defects: only the seed on record for each")
     parser.add_argument("--regressions", action="store_true", help="run every story that once broke something")
     given = parser.parse_args()
     quiet()
     if given.defects:
-        return defects.main(given.only, given.jobs, quick=given.quick)
+        return _defects(given.only, given.jobs, quick=given.quick)
     if given.regressions:
         return _regressions()
     runs = given.runs or (1 if "--seed" in " ".join(sys.argv) else 2000)
@@ -56,6 +57,10 @@ def main() -> int:
     for seed, broken in total.broken[:3]:
         _tell(seed, broken)
     _coverage(total, listed=given.coverage)
+    if given.cells is not None:
+        part = given.cells.with_suffix(".part")
+        part.write_text(json.dumps(sorted(total.cells)))
+        part.replace(given.cells)
     kinds = " · ".join(f"{kind} {count}" for kind, count in sorted(total.happened.items()))
     print(f"what happened: {kinds}")
     print(
@@ -63,6 +68,19 @@ def main() -> int:
     )
     print(f"runs {total.runs}, steps {total.steps}, faults {total.faults}, broken invariants {len(total.broken)}")
     return 1 if total.broken else 0
+
+
+def _defects(only: str, jobs: int, *, quick: bool) -> int:
+    """Every planted defect, or those with this text in their names; 1 if one is not found."""
+    planted = missed = 0
+    for name, needed, seed, what in defects.found(only, jobs, quick=quick):
+        planted, missed = planted + 1, missed + (not needed)
+        found = f"after {needed} seeds ({seed})" if needed else "NOT FOUND"
+        print(f"{found:>24}  {name}: {what}", flush=True)
+    for name, test in defects.BY_TESTS.items():
+        print(f"{'by test':>24}  {name}: {test}")
+    print(f"defects {planted}, found {planted - missed}, by tests {len(defects.BY_TESTS)}, not found {missed}")
+    return 1 if missed else 0
 
 
 def _regressions() -> int:

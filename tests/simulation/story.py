@@ -19,6 +19,8 @@ RARE = (
     *(("refused", state) for state in ("started", "lost", "ended")),
     ("input accepted", "ended"),
 )
+LIARS = 0.3
+"""In so many stories runtimes lie: much less can be asked of those."""
 COMPANY = 0.6
 """How many prompts have something go wrong right beside them."""
 BRIDGES = ("websocket", "websocket", "both", "both", "longpoll")
@@ -120,7 +122,7 @@ KINDS: dict[str, tuple[float, Callable[[random.Random], tuple[object, ...]]]] = 
     "no_forks": (0.4, lambda d: (_machine(d), _span(d))),
     "kill_shim": (0.8, lambda d: (_machine(d), d.randrange(10))),
     "kill_job": (0.9, lambda d: (_machine(d), d.randrange(10))),
-    "lie": (2.0, _lie),
+    "lie": (8.0, _lie),
     "skew": (0.3, lambda d: (_machine(d), d.choice([-7_200_000, 3_000, 600_000]))),
     # the control plane
     "plane_dies": (2.2, lambda d: (d.randrange(1, 10), d.choice(["before", "after"]))),
@@ -137,11 +139,11 @@ KINDS: dict[str, tuple[float, Callable[[random.Random], tuple[object, ...]]]] = 
 }
 
 
-def companion(dice: random.Random, at: float, second: bool) -> Event:
+def companion(dice: random.Random, at: float, second: bool, liars: bool) -> Event:
     """What goes wrong just when a prompt is on its way: most windows are a few milliseconds wide."""
     node, machine = (2, 1) if second else (dice.randrange(2), 0)
     at = round(at + dice.choice([-0.01, 0.0, 0.001, 0.01, 0.03, 0.05, 0.1, 0.4]), 3)
-    choice = dice.randrange(9)
+    choice = dice.randrange(9 if liars else 8)
     if choice <= 2:
         return Event(at, "crash_at", (node, dice.randrange(1, 6), dice.choice(["before", "after"])))
     if choice == 3:
@@ -152,16 +154,25 @@ def companion(dice: random.Random, at: float, second: bool) -> Event:
         return Event(at - 0.02, "wild", (node, _span(dice), dice.choice([0.0, 0.2]), 0.3, 0.3, 0.0))
     if choice == 6:
         return Event(at, dice.choice(["kill_shim", "kill_job"]), (machine, dice.randrange(10)))
-    if choice == 7:
+    if choice == 8:
         return Event(at, "lie", KINDS["lie"][1](dice))
     return Event(at, "reboot", (machine, _span(dice)))
+
+
+def _weight(name: str, liars: bool) -> float:
+    """How often. What is lost while its connection stands is rare, and a liar's best moment."""
+    usual = KINDS[name][0]
+    if not liars:
+        return 0.0 if name == "lie" else usual
+    return usual * 4 if name in ("hang", "sleep") else usual
 
 
 def story(seed: int | str) -> Story:
     """The story of a seed."""
     dice = random.Random(f"story {seed}")
     names = list(KINDS)
-    weights = [KINDS[name][0] for name in names]
+    liars = dice.random() < LIARS
+    weights = [_weight(name, liars) for name in names]
     if dice.random() < 0.25:  # some stories have few kinds of faults, so that one of them is not hidden by the others
         chosen = set(dice.sample(names, 6)) | {"prompt", "act"}
         weights = [w if name in chosen else 0.0 for name, w in zip(names, weights, strict=True)]
@@ -172,7 +183,7 @@ def story(seed: int | str) -> Story:
         args = KINDS[kind][1](dice)
         events.append(Event(at, kind, args))
         if kind == "prompt" and dice.random() < COMPANY:
-            events.append(companion(dice, at, int(str(args[1])) == 2))
+            events.append(companion(dice, at, int(str(args[1])) == 2, liars))
     return Story(
         seed=str(seed),
         shared=dice.random() < 0.6,
