@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from caisey.cli import exit_codes, profiles
+from caisey.cli import exit_codes, machine, profiles
 from caisey.cli.demo import scenes_ends, scenes_losses, scenes_practice, spooler
 from caisey.cli.demo.computer import why_no_own_view
 from caisey.cli.demo.expected import EXPECTATIONS, Expectation
@@ -128,8 +128,12 @@ def _keep(terminal: Terminal, stage: Stage) -> None:
     """Leave it running, to be looked at, until Ctrl-C."""
     token = stage.household.path / "token"
     profiles.write_private(token, f"{stage.owner_token}\n")
-    terminal.say(f"It goes on at {stage.url}. Look around:", "done")
-    terminal.say(f"  caisey sessions --url {stage.url} --token-file {token}")
+    terminal.say(
+        "It goes on. Look around in a browser (the link makes an account, once), or in another terminal:", "done"
+    )
+    terminal.say(f"  {stage.set_up_link()}")
+    terminal.say(f"  {machine.own_name()} sessions --url {stage.url} --token-file {token}")
     terminal.say("Ctrl-C ends it and takes everything away.")
-    while True:
-        signal.pause()
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            signal.pause()

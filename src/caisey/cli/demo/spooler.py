@@ -58,9 +58,9 @@ def _show(s: Scene, panel: Document) -> None:
     """What already ran, before something is sent again: the product's panel, in the width that there is here."""
     s.screen.decides(s.me, "What already ran?")
     for step in panel["steps"]:
-        what = cut(s.screen.short(step["literal"].removeprefix("shell ")), 22)
+        what = cut(s.screen.short(step["literal"].removeprefix("shell ")), 21)
         changed = ", ".join(f"{c['before']} → {c['after']}" for c in step["changes"])
-        s.screen.shows([f"{step['position']} {what:<22}  {step['ran_label']:<24}  {changed}"])
+        s.screen.shows([f"{step['position']} {what:<21}  {step['ran_label']:<24}  {changed}"])
     notes = dict.fromkeys(step["changes_note"] for step in panel["steps"] if step["changes_note"])
     sent = [f"Will be sent: step {step['position']}, {step['literal']}" for step in panel["will_send"]]
     s.screen.shows([*notes, *sent])

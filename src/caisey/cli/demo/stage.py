@@ -90,6 +90,12 @@ class Stage:
         self._control_plane.kill()
         return self._control_plane.pid
 
+    def set_up_link(self) -> str:
+        """Where an account for the console is made, once."""
+        words = ["members", "set-up-link", "--data-dir", str(self.data_dir), "--json"]
+        made = json.loads(self.household.run(["-m", "caisey.cli.main", *words]))
+        return f"{self.url}{made['path']}"
+
     # -- computers and people -----------------------------------------------------------------------------------------
 
     def computer(self, name: str) -> Computer:
