@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
+from caisey.control.directory import member_links
 from tests.api.plane import Plane
 from tests.web.visitor import PASSWORD, Visitor, join
 
@@ -65,11 +68,10 @@ def test_a_newer_link_ends_the_older_one_and_a_restart_does_not(new_plane: Calla
     assert again.get(second).status == 404
 
 
-def test_links_end_after_a_day(plane: Plane, monkeypatch) -> None:
+def test_links_end_after_a_day(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
     path = plane.set_up_link()
     visitor = Visitor(plane)
     assert visitor.get(path).status == 200
-    from caisey.control.directory import member_links
 
     monkeypatch.setattr(member_links, "LIFE_MS", -1)
     assert visitor.get(plane.set_up_link()).status == 404

@@ -68,7 +68,7 @@ async def _tokens(visit: Visit, typed: dict[str, Any], fault: ApiFault | None = 
         reach=reach,
         roles=roles_of(visit),
         typed=typed,
-        makers={member["id"]: member["name"] for member in members} | {LOCAL: word("tokens.by_machine")},
+        makers={member["id"]: member["name"] for member in members} | {LOCAL: word("api_tokens.by_machine")},
         fault=fault,
         saved=visit.query.get("saved", ""),
     )

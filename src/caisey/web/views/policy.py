@@ -44,7 +44,6 @@ class Field:
     choices: tuple[tuple[str, str], ...]
     inherited: str
     origin: str
-    counts: str
 
 
 def form_of(levels: Sequence[Level], own: Mapping[str, Any], typed: Mapping[str, str] | None = None) -> list[Any]:
@@ -100,7 +99,6 @@ def _field(name: str, own: Mapping[str, Any], typed: Mapping[str, str] | None, i
         choices=tuple((choice, said(name, _value(name, choice))) for choice in choices),
         inherited=shown,
         origin=origin,
-        counts=said(name, _value(name, text)) if text else shown,
     )
 
 

@@ -16,7 +16,19 @@ from caisey.web.words.lists import LISTS
 from caisey.web.words.session import SESSION
 from caisey.web.words.settings import SETTINGS
 
-WORDS: Final[dict[str, str]] = {**FRAME, **ACCOUNT, **SETTINGS, **SESSION, **LISTS, **COMPOSER}
+
+def _together(*groups: dict[str, str]) -> dict[str, str]:
+    """One catalogue. Raises ValueError where two groups use one id: the second would speak for the first."""
+    found: dict[str, str] = {}
+    for group in groups:
+        twice = sorted(found.keys() & group.keys())
+        if twice:
+            raise ValueError(f"words that stand in two groups: {twice}")
+        found |= group
+    return found
+
+
+WORDS: Final[dict[str, str]] = _together(FRAME, ACCOUNT, SETTINGS, SESSION, LISTS, COMPOSER)
 
 
 def word(key: str, /, **values: object) -> str:

@@ -1,0 +1,357 @@
+"""Settings: members, API tokens, client groups, policies, tools. Nobody hands out more than they have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from caisey.core.policy import FIELDS
+from caisey.web.views import policy as views
+from tests.api.plane import Api, Plane
+from tests.web.visitor import PASSWORD, PageFound, Visitor, join
+
+People = Callable[..., Visitor]
+
+
+def group_named(api: Api, name: str) -> str:
+    known = {group["name"]: group["id"] for group in api.get("/client-groups", limit=200)["items"]}
+    return str(known.get(name) or api.group(name))
+
+
+def token_of(visitor: Visitor) -> str:
+    return dict(visitor.get("/account").form("/account/profile").fields)["csrf"]
+
+
+# -- members ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_member_from_the_form_to_the_first_sign_in(plane: Plane, api: Api, person: People) -> None:
+    owner = person()
+    group = group_named(api, "Acme Dental")
+    page = owner.submit(
+        owner.get("/settings/members/new"),
+        "/settings/members/new",
+        name="Grace <i>Hopper</i>",
+        email="grace@example.com",
+        role="technician",
+        reach="some",
+        group=group,
+    )
+    assert "An invitation for Grace <i>Hopper</i>" in page.text
+    link = re.search(r"http://\S+/join/[\w-]{43}", page.text)
+    assert link is not None
+    assert page.answer.headers["cache-control"] == "no-store"
+    grace = Visitor(plane)
+    grace.post(link[0].removeprefix(plane.url), {"password": PASSWORD})
+    me = grace.send("GET", "/api/v1/me").json()
+    assert (me["role"], me["client_group_ids"]) == ("technician", [group])
+    assert "Acme Dental" in grace.get("/account").text
+    listed = owner.get("/settings/members").text
+    assert "Grace <i>Hopper</i>" in listed
+    assert "grace@example.com" in listed
+
+
+def test_a_form_that_does_not_fit_keeps_what_was_typed(api: Api, person: People) -> None:
+    owner = person()
+    taken = api.post("/members", {"email": "taken@example.com", "role": "viewer"})
+    form = owner.get("/settings/members/new")
+    for fields, says in (
+        ({"name": "New", "email": "TAKEN@example.com"}, "A member has this address"),
+        ({"name": "New", "email": "no address"}, "/email"),
+        ({"name": "x" * 300, "email": "long@example.com"}, "/name"),
+    ):
+        page = owner.submit(form, "/settings/members/new", role="approver", **fields)
+        assert page.status in (409, 422)
+        assert says in page.text
+        assert page.with_id("email")["value"] == fields["email"]
+        checked = [a["value"] for tag, a in page.tags if tag == "input" and a.get("name") == "role" and "checked" in a]
+        assert checked == ["approver"]
+    assert taken["id"] in {member["id"] for member in api.get("/members", limit=200)["items"]}
+
+
+def test_changing_and_removing_a_member(plane: Plane, api: Api, person: People) -> None:
+    owner = person()
+    member = join(plane, "technician")
+    path = f"/settings/members/{member.member_id}"
+    page = owner.submit(owner.get(path), path, name="Renamed", role="viewer", reach="some", group=[])
+    assert "Saved." in page.text
+    shown = api.get(f"/members/{member.member_id}")
+    assert (shown["name"], shown["role"], shown["client_group_ids"]) == ("Renamed", "viewer", [])
+    page = owner.submit(owner.get(path), f"{path}/link")
+    assert "A reset link for Renamed" in page.text
+    page = owner.submit(owner.get(path), f"{path}/remove")
+    assert "Removed." in page.text
+    assert member.send("GET", "/account").status_code == 303
+    assert owner.get(path).status == 404
+
+
+def test_nobody_hands_out_more_than_they_have(plane: Plane, api: Api) -> None:
+    """By form, and by what a form would not send."""
+    group, other = group_named(api, "Acme Dental"), group_named(api, "Borealis Freight")
+    owner, admin = join(plane, "owner"), join(plane, "admin")
+    limited = join(plane, "admin", groups=[group])
+    technician = join(plane, "technician")
+
+    def refused(visitor: Visitor, path: str, **fields: Any) -> PageFound:
+        pairs = [("csrf", token_of(visitor))]
+        for name, value in fields.items():
+            pairs += [(name, one) for one in (value if isinstance(value, list) else [value])]
+        page = visitor.post(path, pairs)
+        assert page.status in (403, 404, 409), (path, fields, page.status, page.text)
+        return page
+
+    before = (api.get("/members", limit=200)["items"], api.get("/tokens", limit=200)["items"])
+    new = {"name": "Eve", "email": "eve@evil.example"}
+    # A technician decides nothing about people, by page or by API.
+    refused(technician, "/settings/members/new", role="owner", reach="all", **new)
+    refused(technician, f"/settings/members/{technician.member_id}", name="x", role="owner", reach="all")
+    refused(technician, f"/settings/members/{owner.member_id}/link")
+    headers = {"x-csrf-token": token_of(technician)}
+    answer = technician.send(
+        "PATCH", f"/api/v1/members/{technician.member_id}", headers=headers, json={"role": "owner"}
+    )
+    assert answer.json()["code"] == "access.role_too_low"
+    # Nobody makes themselves more through their own account.
+    answer = technician.send("PATCH", "/api/v1/me", headers=headers, json={"role": "owner"})
+    assert answer.status_code == 422
+    # An admin makes no owner, resets no owner, removes none, and cannot become one.
+    refused(admin, "/settings/members/new", role="owner", reach="all", **new)
+    refused(admin, f"/settings/members/{admin.member_id}", name="x", role="owner", reach="all")
+    for tail in ("", "/link", "/remove"):
+        refused(admin, f"/settings/members/{owner.member_id}{tail}", name="x", role="viewer", reach="all")
+    refused(admin, "/settings/tokens", name="x", role="owner", reach="all", ends="never")
+    # One who is limited to a group gives no more than that group, and does not even see the others.
+    refused(limited, "/settings/members/new", role="viewer", reach="all", **new)
+    refused(limited, "/settings/members/new", role="viewer", reach="some", group=[group, other], **new)
+    refused(limited, "/settings/tokens", name="x", role="viewer", reach="some", group=[other], ends="never")
+    refused(limited, f"/settings/members/{limited.member_id}", name="x", role="admin", reach="all")
+    assert limited.get(f"/settings/members/{owner.member_id}").status == 404
+    assert "Borealis" not in limited.get("/settings/members/new").text
+    assert owner.email not in limited.get("/settings/members").text
+    refused(limited, "/settings/client-groups", name="theirs")
+    refused(limited, f"/settings/client-groups/{other}", name="theirs")
+    refused(limited, "/settings/policies/organization", ack_window_s="30 s")
+    refused(limited, f"/settings/policies/client_group/{other}", ack_window_s="30 s")
+    assert (api.get("/members", limit=200)["items"], api.get("/tokens", limit=200)["items"]) == _without_uses(
+        before, api
+    )
+    # The buttons that are shown say so beforehand.
+    page = admin.get("/settings/members/new")
+    disabled = {a["value"] for tag, a in page.tags if a.get("name") == "role" and "disabled" in a}
+    assert disabled == {"owner"}
+
+
+def _without_uses(before: Any, api: Api) -> Any:
+    """What was there, with the moments of use as they are now."""
+    used = {member["id"]: member["last_used_at"] for member in api.get("/members", limit=200)["items"]}
+    return [{**one, "last_used_at": used[one["id"]]} for one in before[0]], before[1]
+
+
+def test_another_organization_is_not_there(plane: Plane, api: Api, person: People) -> None:
+    plane.organization("strangers inc")
+    stranger = plane.api("owner", "strangers inc")
+    theirs = stranger.post("/members", {"email": "x@strangers.example", "role": "viewer"})
+    owner = person()
+    for path in ("", "/link", "/remove"):
+        full = f"/settings/members/{theirs['id']}{path}"
+        assert owner.post(full, {"csrf": token_of(owner), "name": "x", "role": "viewer"}).status == 404
+    assert "strangers" not in owner.get("/settings/members").text
+
+
+# -- tokens ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_token_is_shown_once_and_revoked(plane: Plane, api: Api, person: People) -> None:
+    owner = person()
+    form = owner.get("/settings/tokens")
+    page = owner.submit(form, "/settings/tokens", name="RMM <b>", role="viewer", reach="all", ends="30")
+    text = re.search(r"cst_[\w-]{43}", page.text)
+    assert text is not None
+    assert plane.client(text[0]).get("/me")["name"] == "RMM <b>"
+    # The same form once more, as after a reload: one token, and no secret.
+    again = owner.submit(form, "/settings/tokens", name="RMM <b>", role="viewer", reach="all", ends="30")
+    assert "cst_" not in again.text
+    made = [token for token in api.get("/tokens", limit=200)["items"] if token["name"] == "RMM <b>"]
+    assert len(made) == 1
+    assert made[0]["expires_at"] is not None
+    listed = owner.get("/settings/tokens")
+    assert "RMM <b>" in listed.text
+    assert text[0] not in listed.answer.text
+    page = owner.submit(listed, f"/settings/tokens/{made[0]['id']}/revoke")
+    assert "Revoked." in page.text
+    assert plane.client(text[0]).refused("GET", "/me")[0] == 401
+
+
+# -- client groups ---------------------------------------------------------------------------------------------------
+
+
+def test_client_groups(new_plane: Callable[..., Plane]) -> None:
+    plane = new_plane().start()
+    api, owner = plane.api(), join(plane, "owner")
+    page = owner.submit(owner.get("/settings/client-groups"), "/settings/client-groups", name="  Zeta & Sons ")
+    assert "Zeta & Sons" in page.text
+    page = owner.submit(page, "/settings/client-groups", name="zeta & sons")
+    assert (page.status, page.with_id("name")["value"]) == (409, "zeta & sons")
+    group, other = group_named(api, "Zeta & Sons"), group_named(api, "Acme Dental")
+    page = owner.get("/settings/client-groups")
+    owner.submit(page, f"/settings/client-groups/{group}", name="Zeta & Daughters")
+    assert api.get(f"/client-groups/{group}")["name"] == "Zeta & Daughters"
+    page = owner.submit(page, f"/settings/client-groups/{other}", name="ZETA & daughters")
+    assert (page.status, page.with_id(f"name-{other}")["value"]) == (409, "ZETA & daughters")
+    # The same name again is no change; another case of it is one.
+    assert api.patch(f"/client-groups/{group}", {"name": "ZETA & Daughters"})["name"] == "ZETA & Daughters"
+    viewer = join(plane, "viewer")
+    posts = [form.action for form in viewer.get("/settings/client-groups").forms if form.method == "post"]
+    assert posts == []
+
+
+# -- policies --------------------------------------------------------------------------------------------------------
+
+
+def test_a_policy_says_where_each_value_comes_from(api: Api, person: People) -> None:
+    owner = person()
+    group = group_named(api, "Policied")
+    endpoint = api.endpoint(group, "PLCY-01")
+    api.patch(f"/endpoints/{endpoint}", {"tags": ["till"]})
+    form = owner.get(f"/settings/policies/client_group/{group}")
+    page = owner.submit(
+        form,
+        f"/settings/policies/client_group/{group}",
+        hold_expiry_s="4 h",
+        ack_window_s="1,5 min",
+        automatic_for="read_only",
+        output_limit_bytes="2 MiB",
+        escalate_to="Desk <2>",
+    )
+    assert "Saved." in page.text
+    assert api.get(f"/client-groups/{group}/policy") == {
+        "hold_expiry_s": 14400,
+        "ack_window_s": 90,
+        "automatic_for": ["read_only"],
+        "output_limit_bytes": 2 * 1024 * 1024,
+        "escalate_to": "Desk <2>",
+    }
+    assert page.with_id("ack_window_s")["value"] == "90 s"
+    owner.submit(owner.get("/settings/policies/tag?tag=till"), "/settings/policies/tag?tag=till", max_automatic="0")
+    shown = owner.get(f"/settings/policies/endpoint/{endpoint}")
+    assert "Otherwise: 4 h, from: its client group" in shown.text
+    assert "Otherwise: 0, from: the tag till" in shown.text
+    assert "Otherwise: 15 s, from: the default" in shown.text
+    path = f"/settings/policies/endpoint/{endpoint}"
+    page = owner.submit(shown, path, escalate_to="-")
+    assert api.get(f"/endpoints/{endpoint}/policy") == {"escalate_to": None}
+    rows = page.text.partition("In force on this computer")[2]
+    assert "Whom to ask for help nobody by name this computer" in rows
+    assert "Further tries by itself 0 the tag till" in rows
+    index = owner.get("/settings/policies?computer=plcy")
+    for words in ("Policied", "PLCY-01", "till"):
+        assert words in index.text
+    assert path in index.links
+    # Emptied again, nothing is set.
+    owner.submit(owner.get(path), path, escalate_to="")
+    assert api.get(f"/endpoints/{endpoint}/policy") == {}
+
+
+def test_a_policy_that_does_not_fit_names_each_field(api: Api, person: People) -> None:
+    owner = person()
+    group = group_named(api, "Policied badly")
+    path = f"/settings/policies/client_group/{group}"
+    page = owner.submit(
+        owner.get(path), path, hold_expiry_s="soon", max_automatic="99", ack_window_s="10 s", escalate_to="x" * 300
+    )
+    assert page.status == 422
+    for name in ("hold_expiry_s", "max_automatic", "escalate_to"):
+        assert page.with_id(name)["aria-invalid"] == "true"
+        assert page.with_id(f"{name}-fault")["class"] == "invalid"
+    assert "aria-invalid" not in page.with_id("ack_window_s")
+    assert page.with_id("hold_expiry_s")["value"] == "soon"
+    assert page.with_id("ack_window_s")["value"] == "10 s"
+    assert api.get(f"/client-groups/{group}/policy") == {}
+
+
+def test_levels_that_set_something_are_listed_for_who_may_see_them(plane: Plane, api: Api) -> None:
+    mine, other = group_named(api, "Seen"), group_named(api, "Unseen")
+    hidden = api.endpoint(other, "HIDDEN-1")
+    api.put(f"/client-groups/{mine}/policy", {"max_automatic": 1})
+    api.put(f"/client-groups/{other}/policy", {"max_automatic": 1})
+    api.put(f"/endpoints/{hidden}/policy", {"max_automatic": 1})
+    seen = plane.api("viewer", groups=(mine,)).get("/policies", limit=200)["items"]
+    assert mine in {level["subject"] for level in seen}
+    assert not {other, hidden} & {level["subject"] for level in seen}
+    everything = {level["subject"] for level in api.get("/policies", limit=200)["items"]}
+    assert {mine, other, hidden} <= everything
+    api.put(f"/client-groups/{mine}/policy", {})
+    assert mine not in {level["subject"] for level in api.get("/policies", limit=200)["items"]}
+    pages = [api.get("/policies", limit=1)]
+    while pages[-1]["next"]:
+        pages.append(api.get("/policies", limit=1, cursor=pages[-1]["next"]))
+    subjects = [level["subject"] for page in pages for level in page["items"]]
+    assert len(subjects) == len(set(subjects))
+
+
+def test_who_may_only_read_policies(person: People) -> None:
+    page = person("viewer").get("/settings/policies/organization")
+    assert "Your role reads policies" in page.text
+    assert "disabled" in dict(page.tags)["fieldset"]
+
+
+@pytest.mark.parametrize(
+    "path", ["endpoint/ept_none", "client_group/none", "nonsense/x", "tag", "tag?tag=" + "x" * 200]
+)
+def test_policies_of_what_is_not_there(person: People, path: str) -> None:
+    assert person().get(f"/settings/policies/{path}").status in (404, 422)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_each_field_has_its_words_and_its_spelling_goes_both_ways(name: str) -> None:
+    from caisey.core.policy import Policy
+
+    default = getattr(Policy(), name)
+    assert name in {field for _, fields in views.SECTIONS for field in fields}
+    (line,) = [field for _, fields in views.form_of([], {name: default}) for field in fields if field.name == name]
+    assert line.label
+    assert line.hint
+    body = views.body_of({name: line.typed})
+    assert body[name] == (list(default) if isinstance(default, tuple) else default)
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [
+        ("90", 90),
+        ("90 s", 90),
+        ("1.5 min", 90),
+        ("1,5min", 90),
+        ("250 ms", 0.25),
+        ("2 days", 172_800),
+        ("1 day", 86_400),
+        ("12H", 43_200),
+        ("soon", "soon"),
+        ("-5", "-5"),
+        ("5 fortnights", "5 fortnights"),
+        ("", None),
+    ],
+)
+def test_spans_as_people_type_them(typed: str, value: Any) -> None:
+    assert views.body_of({"hold_expiry_s": typed}).get("hold_expiry_s") == value
+
+
+# -- tools -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_tool_has_its_page(api: Api, person: People) -> None:
+    visitor = person("viewer")
+    page = visitor.get("/settings/tools")
+    tools = api.get("/tools", limit=200)["items"]
+    for tool in tools:
+        path = f"/settings/tools/{tool['name']}/{tool['version']}"
+        assert path in page.links
+        shown = visitor.get(path)
+        assert shown.status == 200
+        for argument in tool["arguments_schema"]["properties"]:
+            assert argument in shown.text
+    for path in ("nope/1", "shell/99", "shell/x", "shell/-1"):
+        assert visitor.get(f"/settings/tools/{path}").status == 404
