@@ -5,10 +5,10 @@ To add one: write `tests/bench/NAME.py` with functions under `@figure(...)` (see
 
 from __future__ import annotations
 
-from tests.bench import console, processes, prompts, sizes, stalls
+from tests.bench import console, console_lists, processes, prompts, sizes, stalls
 from tests.bench.figure import Figure, found
 
-MODULES = (prompts, sizes, stalls, processes, console)
+MODULES = (prompts, sizes, stalls, processes, console, console_lists)
 FIGURES: dict[str, Figure] = {
     figure.name: figure for module in MODULES for figure in found if figure.measure.__module__ == module.__name__
 }
