@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
@@ -31,6 +32,14 @@ from caisey.web.static_files import StaticFiles
 from caisey.web.visit import Form, Person, Visit
 
 Document = dict[str, Any]
+
+
+_THREAD = ThreadPoolExecutor(1, thread_name_prefix="looking")
+
+
+def run(work: Coroutine[Any, Any, Reply]) -> Reply:
+    """On a loop of its own: a browser test in the same process has one running here."""
+    return _THREAD.submit(asyncio.run, work).result()
 
 
 @cache
@@ -142,22 +151,22 @@ class Look:
     def page(self, session_id: str, **query: str) -> str:
         """The whole page."""
         visit = self.visit({"session_id": session_id}, query, Form(), fragment=False)
-        return self._html(asyncio.run(pages.show(visit)), visit)
+        return self._html(run(pages.show(visit)), visit)
 
     def parts(self, session_id: str, **query: str) -> str:
         """The parts that the script asks for."""
         visit = self.visit({"session_id": session_id}, query, Form(), fragment=True)
-        return self._html(asyncio.run(pages.parts(visit)), visit)
+        return self._html(run(pages.parts(visit)), visit)
 
     def step(self, session_id: str, call_id: str, *, fragment: bool = False) -> str:
         """One step."""
         visit = self.visit({"session_id": session_id, "tool_call_id": call_id}, {}, Form(), fragment=fragment)
-        return self._html(asyncio.run(pages.step(visit)), visit)
+        return self._html(run(pages.step(visit)), visit)
 
     def press(self, session_id: str, fields: dict[str, str]) -> Reply:
         """A form of NOW, sent."""
         visit = self.visit({"session_id": session_id}, {}, Form(list(fields.items())), fragment=False)
-        return asyncio.run(session_act.act(visit))
+        return run(session_act.act(visit))
 
     def _html(self, reply: Reply, visit: Visit) -> str:
         assert reply.template is not None

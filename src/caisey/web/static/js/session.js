@@ -22,7 +22,9 @@ const state = {
   more: {}, // what else the open form was asked with
   last: 0,
   busy: false,
+  sending: false,
   again: false,
+  wanted: {},
   timer: 0,
   failed: 0,
 };
@@ -55,10 +57,13 @@ function query(extra = {}) {
 }
 
 async function look(extra = {}) {
-  if (state.busy) {
+  if (state.busy || state.sending) {
     state.again = true;
+    state.wanted = { ...state.wanted, ...extra };
     return;
   }
+  extra = { ...state.wanted, ...extra };
+  state.wanted = {};
   state.busy = true;
   clearTimeout(state.timer);
   const asked = query(extra);
@@ -80,6 +85,7 @@ async function look(extra = {}) {
     state.last = performance.now();
     if (state.again || state.prompts.size) {
       state.again = false;
+      if (state.wanted.fresh) state.last = 0; // somebody pressed something: that does not wait
       soon(state.failed ? Math.min(10_000, 500 * 2 ** state.failed) : 0);
     } else {
       rest();
@@ -124,6 +130,7 @@ function show(html, { focus } = {}) {
 
 // A request that is new here: in its place, and opened if it is the newest one.
 function add(part) {
+  if (transcript.dataset.older !== undefined) return; // the newest ones are on another page
   const number = Number(part.dataset.number);
   const shown = [...transcript.querySelectorAll("[data-request]")];
   if (shown.length && number < Number(shown[0].dataset.number)) return; // among the earlier ones, which are not shown
@@ -276,10 +283,9 @@ document.addEventListener("submit", async (event) => {
   const form = event.target;
   if (!form.matches?.("[data-act]")) return;
   event.preventDefault();
-  if (form.dataset.sending !== undefined) return; // pressed twice: sent once
-  form.dataset.sending = "";
+  if (state.sending) return; // pressed twice: sent once
+  state.sending = true; // nothing is exchanged under the hand
   const button = event.submitter ?? form.querySelector("[type=submit]");
-  const label = button?.textContent;
   button?.setAttribute("aria-disabled", "true");
   const asked = query();
   try {
@@ -297,15 +303,14 @@ document.addEventListener("submit", async (event) => {
       history.replaceState(history.state, "", here);
       leaveForm();
     }
-    delete form.dataset.sending;
+    state.sending = false;
     show(html, { focus: answer.ok ? "panel" : "form" });
     now().scrollIntoView({ block: "nearest" });
     soon();
   } catch {
     // Not known if it came there: the same key makes the next press the same request.
-    delete form.dataset.sending;
+    state.sending = false;
     button?.removeAttribute("aria-disabled");
-    if (button && label) button.textContent = label;
     say.textContent = document.getElementById("live-line")?.textContent ?? "";
   }
 });
@@ -337,6 +342,8 @@ async function older(link) {
 // -- the bar that leads back to NOW on a phone -----------------------------------------------------------------------
 
 const bar = document.getElementById("now-bar");
+const strip = document.getElementById("strip");
+new ResizeObserver(() => { bar.style.top = `${strip.offsetHeight}px`; }).observe(strip);
 new IntersectionObserver(([seen]) => { bar.hidden = seen.isIntersecting || !now()?.dataset.entry; }, { threshold: 0.05 }).observe(now());
 
 // -- links to a step or a line ---------------------------------------------------------------------------------------

@@ -302,7 +302,7 @@ class View {
   }
 
   #title() {
-    const title = this.pane.querySelector(".pane-head h4");
+    const title = this.pane.querySelector(".pane-head h3");
     const text = word("session-output-of", { title: this.pane.dataset.title, size: sizeWords(this.known) });
     if (title.textContent !== text) title.textContent = text;
     const all = this.pane.querySelector(".pane-all");
