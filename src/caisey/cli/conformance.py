@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from caisey.cli.command import ApiCommand, Group, Run, asked, begin
+from caisey.cli.command import ApiCommand, Group, LocalCommand, Run, asked, begin
 from caisey.cli.exit_codes import FAULT
 from caisey.cli.faults import CliFault, Unreachable, UsageFault
 from caisey.cli.profiles import Target, is_loopback, resolve
@@ -63,8 +63,11 @@ def matrix(
         bool, typer.Option("--local", help="Against a control plane of its own, started for this and ended after it.")
     ] = False,
     only: Annotated[
-        str, typer.Option("--only", metavar="TEXT", help="Only rows whose group, name or effect holds this.")
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            "--only", metavar="TEXT", help="Only rows whose group, name or effect holds this; repeat for more."
+        ),
+    ] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="The matrix as a page.")] = None,
     markdown: Annotated[
         Path | None, typer.Option("--markdown", metavar="FILE", help="The matrix as docs/failure-matrix.md.")
@@ -86,7 +89,7 @@ def matrix(
     if slack < 0:
         raise UsageFault("--slack is at least 0")
     with tempfile.TemporaryDirectory(prefix="caisey-conformance-") as name, _target(run, ctx, local, Path(name)) as to:
-        outcome = asyncio.run(_play(run, to, Path(name), only, slack, keep))
+        outcome = asyncio.run(_play(run, to, Path(name), tuple(only or ()), slack, keep))
     _write(run, outcome, html, markdown)
     raise typer.Exit(FAULT if outcome["document"]["cells_not_as_specified"] else 0)
 
@@ -124,7 +127,9 @@ def _target(run: Run, ctx: typer.Context, local: bool, directory: Path) -> Itera
 # -- the matrix -------------------------------------------------------------------------------------------------------
 
 
-async def _play(run: Run, to: Target, directory: Path, only: str, slack_s: float, keep: bool) -> dict[str, Any]:
+async def _play(
+    run: Run, to: Target, directory: Path, only: tuple[str, ...], slack_s: float, keep: bool
+) -> dict[str, Any]:
     import httpx
 
     from caisey import __version__
@@ -136,7 +141,7 @@ async def _play(run: Run, to: Target, directory: Path, only: str, slack_s: float
 
     cells = selected(STALLS, only)
     if not cells:
-        raise UsageFault(f"No row has {only!r} in its name", hint="Leave --only out.")
+        raise UsageFault(f"No row has {' or '.join(only)} in its name", hint="Leave --only out.")
     client = Client(to.url, to.token, trust_env=not is_loopback(to.url))
     stage = Stage(client, directory / "computers", keep=keep, insecure_http=run.asked.insecure_http)
     show = _Show(run, [(stall.group, stall.name) for stall, _ in cells])
@@ -229,3 +234,46 @@ def _write(run: Run, outcome: dict[str, Any], html: Path | None, markdown: Path 
         run.terminal.say(f"{wrong} of {played} cells are not as specified.", "alarm")
     else:
         run.terminal.say(f"All {played} cells are as specified.", "done")
+
+
+# -- a runtime under test ---------------------------------------------------------------------------------------------
+
+
+@app.command("runtime", cls=LocalCommand)
+def runtime(
+    ctx: typer.Context,
+    *,
+    enroll: Annotated[
+        str, typer.Option("--enroll", metavar="COMMAND", help="Enrolls the runtime, and ends. Without it: by hand.")
+    ] = "",
+    launch: Annotated[
+        str, typer.Option("--launch", metavar="COMMAND", help="Runs it; killed and started again. Else: by hand.")
+    ] = "",
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="HOST:PORT", help="Where the played control plane listens.")
+    ] = "127.0.0.1:0",
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="TEXT", help="Only checks whose group or name holds this; repeat for more."),
+    ] = None,
+    within: Annotated[
+        float, typer.Option("--within", metavar="SECONDS", help="How long a check waits for a frame.")
+    ] = 10.0,
+) -> None:
+    """Test a runtime of your own against PROTOCOL.md.
+
+    It plays a control plane: it lets your runtime enroll, shakes hands, sends work, lies, breaks connections, kills it, and
+    checks what comes back. Commands are split into words and started without a shell; in each word {url}, {token} and
+    {state_dir} are filled in. The exit code is 1 if any check fails. Run it on the machine of the runtime.
+
+    caisey conformance runtime --enroll 'my-runtime enroll {url} {token} {state_dir}' --launch 'my-runtime run {state_dir}'
+    """
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal():
+        raise UsageFault(f"{listen!r} is no HOST:PORT")
+    if within <= 0:
+        raise UsageFault("--within is above 0")
+    from caisey.cli.under_test import Plan, check
+
+    plan = Plan(host.strip("[]"), int(port), enroll, launch, tuple(only or ()), within)
+    raise typer.Exit(check(begin(ctx), plan))

@@ -30,13 +30,13 @@ REPLAYED: Final = 12
 Told = Callable[[Cell], None]
 
 
-def selected(stalls: Sequence[Stall], only: str = "") -> list[tuple[Stall, Effect]]:
-    """Every cell whose name holds the text."""
+def selected(stalls: Sequence[Stall], only: Sequence[str] = ()) -> list[tuple[Stall, Effect]]:
+    """Every cell whose name holds one of the texts; all of them where there is none."""
     return [
         (stall, effect)
         for stall in stalls
         for effect in stall.cells
-        if only.lower() in f"{stall.group} {stall.name} {effect}".lower()
+        if not only or any(text.lower() in f"{stall.group} {stall.name} {effect}".lower() for text in only)
     ]
 
 
