@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 from caisey.core.plain_text import cut
 
@@ -33,11 +34,15 @@ def places(text: str) -> frozenset[str]:
 
 def fill(text: str, values: Values, length: int) -> str:
     """The text with its values, at most `length` characters; long values give way first, then last sentences."""
-    sentences = [s for s in _SENTENCE_END.split(text) if all(values.get(p) is not None for p in places(s))]
-    given = {name: str(value) for name, value in values.items() if value is not None}
-    own = frozenset(name for name, value in values.items() if isinstance(value, Own))
+    sentences: list[_Sentence] = []
+    for sentence in _sentences(text):
+        for name in sentence.names:
+            if values.get(name) is None:
+                break
+        else:
+            sentences.append(sentence)
     while sentences:
-        filled = _fit(sentences, given, own, length)
+        filled = _fit(sentences, values, length)
         if len(filled) <= length:
             return filled
         if len(sentences) == 1:
@@ -46,23 +51,45 @@ def fill(text: str, values: Values, length: int) -> str:
     return ""
 
 
-def _fit(sentences: list[str], given: dict[str, str], own: frozenset[str], length: int) -> str:
-    used = frozenset().union(*(places(s) for s in sentences))
-    values = {name: given[name] for name in used}
+class _Sentence(NamedTuple):
+    """`parts`: what stands between the places, and every second one the name of a place."""
+
+    parts: list[str]
+    names: tuple[str, ...]  # each once, in order
+    begins_with: str | None  # the place that it begins with
+
+
+@lru_cache(maxsize=4096)
+def _sentences(text: str) -> tuple[_Sentence, ...]:
+    """The text, read once: it is filled again for every fact of every attempt that is shown."""
+    found = []
+    for sentence in _SENTENCE_END.split(text):
+        parts = _PLACE.split(sentence)
+        names = parts[1::2]
+        found.append(_Sentence(parts, tuple(dict.fromkeys(names)), names[0] if names and not parts[0] else None))
+    return tuple(found)
+
+
+def _fit(sentences: list[_Sentence], values: Values, length: int) -> str:
+    given = {name: str(values[name]) for sentence in sentences for name in sentence.names}
     while True:
-        filled = " ".join(_sentence(s, values, own) for s in sentences)
+        filled = " ".join([_spelled(sentence, given, values) for sentence in sentences])
         over = len(filled) - length
-        if over <= 0 or not values:
+        if over <= 0 or not given:
             return filled
-        longest = max(values, key=lambda name: len(values[name]))
-        now = values[longest]
+        longest = max(given, key=lambda name: len(given[name]))
+        now = given[longest]
         shorter = cut(now, max(_SHORTEST, len(now) - over))
         if len(shorter) >= len(now):
             return filled
-        values[longest] = shorter
+        given[longest] = shorter
 
 
-def _sentence(sentence: str, values: dict[str, str], own: frozenset[str]) -> str:
-    filled = _PLACE.sub(lambda place: values[place[1]], sentence)
-    first = _PLACE.match(sentence)
-    return filled[:1].upper() + filled[1:] if first and first[1] in own else filled
+def _spelled(sentence: _Sentence, given: dict[str, str], values: Values) -> str:
+    if not sentence.names:
+        return sentence.parts[0]
+    parts = sentence.parts.copy()
+    parts[1::2] = [given[name] for name in parts[1::2]]
+    filled = "".join(parts)
+    first = sentence.begins_with
+    return filled[:1].upper() + filled[1:] if first is not None and isinstance(values[first], Own) else filled

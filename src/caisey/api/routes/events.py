@@ -5,6 +5,7 @@ Owns which events of the organization a stream shows: health and attention, of w
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -191,12 +192,18 @@ async def show_transcript(call: Call) -> Answer | Sending:
     head = await newest_head(services.log, services.sign, call.principal.organization_id, last, services.clock.now_ms())
     view = services.live.view_of(session.endpoint_id)
     telling = await telling_of(call, session, None)
-    document = transcript(session, view, services.clock.now_ms(), events, head, telling=telling)
-    if call.query.format == "markdown":
-        return Printed(markdown(document), "text/markdown", f"{session.id}.md", inline=False)
-    if call.query.format == "html":
-        return Printed(html(document), "text/html", f"{session.id}.html", inline=True)
-    return Answer(document)
+    now = services.clock.now_ms()
+
+    def made() -> Answer | Sending:
+        document = transcript(session, view, now, events, head, telling=telling)
+        if call.query.format == "markdown":
+            return Printed(markdown(document), "text/markdown", f"{session.id}.md", inline=False)
+        if call.query.format == "html":
+            return Printed(html(document), "text/html", f"{session.id}.html", inline=True)
+        return Answer(document)
+
+    # A long session takes a tenth of a second and more: everybody else's work goes on meanwhile.
+    return await asyncio.to_thread(made)
 
 
 async def _all_events(call: Call, session_id: str) -> list[dict[str, Any]]:
