@@ -180,14 +180,17 @@ class Scene:
 
     # -- what is decided ----------------------------------------------------------------------------------------------
 
-    def act(self, prompt_id: str, action: str, *, step: int = 1, reason: str, **fields: Any) -> Document:
+    def act(
+        self, prompt_id: str, action: str, *, step: int = 1, reason: str, quietly: bool = False, **fields: Any
+    ) -> Document:
         """Take an action that is offered, as somebody who has just read the request."""
         prompt = self.prompt(prompt_id)
         call = current(prompt, step)
         offered = next((item for item in call["now"]["next_actions"] if item["action"] == action), None)
         body = {"action": action, "reason": reason, "seen": prompt["sequence"], **fields}
         detail = str((fields.get("arguments") or {}).get("command") or fields.get("data") or "").strip()
-        self.screen.decides(self.me, offered["label"] if offered else action, detail)
+        if not quietly:
+            self.screen.decides(self.me, offered["label"] if offered else action, detail)
         answer: Document = self.api.post(f"/tool-calls/{call['id']}/actions", body, key=new_key())
         return answer
 

@@ -81,7 +81,7 @@ def hung_on_input(s: Scene) -> Found:
     s.clock()
     question = "printf 'Delete 3 old jobs? [y/N] '; read answer; echo answered $answer"
     prompt = s.ask(shell(f"echo ran >> {s.trace}; {question}"))
-    call = s.known(prompt, lambda call: stands("started")(call) and call["attempts"][-1]["notice"])
+    call = s.known(prompt, lambda call: call["attempts"][-1]["notice"] == "waits_for_input")
     s.also += [line for line in (call["now"]["summary"].partition("Last line: ")[2],) if line]
     s.act(prompt, "input", reason="they are old", data="y\n")
     return s.ends(prompt)
