@@ -222,6 +222,7 @@ def test_two_technicians_press_at_once_and_the_second_reads_first(
     other.get_by_role("button", name="Send step 3").click()
     other.unroute("**/parts?*")
     now_says(other, "Nothing is open")
+    expect(other.get_by_role("alert")).to_contain_text("Nothing was sent")
     assert [f["arguments"]["command"] for f in desk.runtime.dispatches()] == ["stop spooler", "look", "start spooler"]
     colleague.close()
 

@@ -14,7 +14,7 @@ from tests.end_to_end.client import Api, shell
 from tests.end_to_end.fleet import POLICY, Desk, Fleet
 from tests.end_to_end.views import Prompt
 from tests.foreign.loop import LoopThread
-from tests.foreign.work import Work, answers, by_command, starts_then_dies
+from tests.foreign.work import Gate, Work, answers, by_command, runs_until, starts_then_dies
 from tests.web.visitor import FormFound, PageFound, Visitor
 
 Person = Callable[..., Visitor]
@@ -272,3 +272,64 @@ def test_more_than_two_hundred_requests_come_in_pages(api: PlaneApi, person: Per
     earlier = visitor.get(older)
     assert "Request 1 " in earlier.text
     assert "Request 4 " not in earlier.text
+
+
+def test_a_longer_limit_is_proposed_and_can_be_changed(desk: Desk, person: Person) -> None:
+    stopped = answers(b"half\n", exit_code=None, signal=9, ended_by="time_limit")
+    prompt = desk.ask(shell("slow", "mutating", limits={"time_ms": 5_000}), script=stopped)
+    desk.api.wait_verdict(prompt, ("timed_out", "partly"))
+    visitor = person("technician")
+    page = visitor.get(path(desk))
+    assert "Stopped at its time limit" in page.text
+    form = act_form(visitor.get(path(desk, "?act=limit")), code="limit")
+    assert dict(form.fields)["limit_s"] == "60"
+    assert dict(form.fields)["reason"]
+    desk.runtime.script = answers(b"whole\n")
+    assert press(visitor, form, limit_s="90").status == 200
+    desk.api.wait_verdict(prompt, ("answered", "yes"))
+    assert desk.runtime.dispatches()[-1]["limits"]["time_ms"] == 90_000
+
+
+def test_what_there_is_can_be_used_and_says_what_is_sent_then(desk: Desk, person: Person) -> None:
+    prompt = stalled(desk)
+    visitor = person("technician")
+    page = visitor.get(path(desk))
+    assert "Then step 3 is sent." in page.text
+    press(visitor, act_form(page, action="accept_partial"))
+    desk.api.wait_verdict(prompt, ("answered", "yes"), step=3)
+
+
+def test_help_is_asked_for_by_name_and_reason(desk: Desk, person: Person) -> None:
+    prompt = stalled(desk)
+    visitor = person("technician")
+    form = act_form(visitor.get(path(desk, "?act=help")), action="escalate")
+    press(visitor, form, to="Bert", reason="is it safe to go on?")
+    step = desk.api.prompt(prompt["id"])["tool_calls"][1]
+    assert step["escalated_to"] == "Bert"
+    assert "is it safe to go on?" in str(desk.api.get(f"/sessions/{desk.session_id}/events", limit=200))
+
+
+def test_a_late_word_is_shown_with_the_former_one(desk: Desk, person: Person) -> None:
+    gate = Gate()
+    prompt = desk.ask(shell("backup", "mutating"), script=runs_until(gate))
+    desk.api.wait_state(prompt, "started")
+    desk.runtime.drop_links(stay_away=True)
+    desk.api.wait_verdict(prompt, ("runtime_died", "unconfirmed"))
+    gate.open()
+    desk.runtime.connect()
+    desk.api.wait_verdict(prompt, ("answered", "yes"))
+    page = person("technician").get(path(desk))
+    assert "New information" in page.text
+    assert "We showed “Lost contact while it ran”. The computer says now: Done." in page.text
+
+
+def test_a_computer_that_is_out_of_sight_leaves_the_session_readable(desk: Desk, person: Person, api: PlaneApi) -> None:
+    one, other = api.group(), api.group()
+    api.patch(f"/endpoints/{desk.endpoint_id}", {"client_group_id": one})
+    session = desk.api.open_session(desk.endpoint_id)
+    desk.api.wait_verdict(desk.api.ask(session, shell()), ("answered", "yes"))
+    api.patch(f"/endpoints/{desk.endpoint_id}", {"client_group_id": other})
+    page = person("technician", (one,)).get(f"/sessions/{session}")
+    assert page.status == 200
+    assert "This computer is gone, or not yours to see any more" in page.text
+    assert "Nothing is open" in page.text

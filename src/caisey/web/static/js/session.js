@@ -107,7 +107,7 @@ function rest() {
 
 // -- showing ---------------------------------------------------------------------------------------------------------
 
-function show(html, { focus } = {}) {
+function show(html, { focus, fresh: anew } = {}) {
   const fresh = parse(html);
   const root = fresh.getElementById("parts");
   if (!root) return;
@@ -115,6 +115,7 @@ function show(html, { focus } = {}) {
   const bottom = atBottom();
   for (const part of [...root.children]) {
     const present = document.getElementById(part.id);
+    if (part.id === "now" && !anew) keepFault(present, part);
     if (present) morph(present, part);
     else if (part.dataset.request !== undefined) add(part);
     else if (part.dataset.steps !== undefined) document.querySelector(".steps-sheet").append(document.importNode(part, true));
@@ -126,6 +127,13 @@ function show(html, { focus } = {}) {
   if (focus) focusForm(focus);
   if (bottom) toBottom();
   for (const view of document.querySelectorAll(".pane[data-mounted]")) viewOf(view)?.renew();
+}
+
+// Why something was not taken stands there until the reader does something else.
+function keepFault(present, part) {
+  const fault = present.querySelector(".now-fault");
+  const same = (present.dataset.item ?? "") === (part.dataset.item ?? "");
+  if (fault && same && !part.querySelector(".now-fault")) part.querySelector("h2").after(fault.cloneNode(true));
 }
 
 // A request that is new here: in its place, and opened if it is the newest one.
@@ -304,7 +312,7 @@ document.addEventListener("submit", async (event) => {
       leaveForm();
     }
     state.sending = false;
-    show(html, { focus: answer.ok ? "panel" : "form" });
+    show(html, { focus: answer.ok ? "panel" : "form", fresh: true });
     now().scrollIntoView({ block: "nearest" });
     soon();
   } catch {
