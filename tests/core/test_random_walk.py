@@ -11,6 +11,7 @@ import contextlib
 import os
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -92,7 +93,7 @@ def an_action(world: World, dice: random.Random) -> None:
     if not possible:
         return
     action = dice.choice(possible)
-    more: dict[str, object] = {}
+    more: dict[str, Any] = {}
     if action in (Action.ADJUST, Action.VERIFY):
         more = {
             "new_call": spec(f"tcl_new{world.sequence}", call.spec.position),

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from caisey.core import commands as c
 from caisey.core.effects import Confirm, SendCancel, effects_of
 from caisey.core.errors import Fault
+from caisey.core.events import CallSpec
 from caisey.core.policy import Policy
 from caisey.core.states import AttemptState, Effect, HoldReason
 from caisey.core.tool_call import ran
@@ -17,7 +18,7 @@ READ = spec(effect=Effect.READ_ONLY)
 SAFE = spec(effect=Effect.IDEMPOTENT)
 
 
-def three_steps(effect: Effect = Effect.MUTATING) -> list:  # type: ignore[type-arg]
+def three_steps(effect: Effect = Effect.MUTATING) -> list[CallSpec]:
     return [spec(f"tcl_{i}", i, effect) for i in (1, 2, 3)]
 
 

@@ -71,13 +71,13 @@ class World:
     @staticmethod
     def runtime(runtime_id: str, journal_id: str, incarnation: str = "I1", **more: Any) -> RuntimeView:
         """A connected, proved runtime."""
-        return RuntimeView(
-            runtime_id,
-            journal_id,
-            incarnation,
-            "B1",
-            **({"bridges": ("websocket",), "healthy": True, "proved_at_ms": START, "checked_at_ms": START} | more),
-        )
+        usual: dict[str, Any] = {
+            "bridges": ("websocket",),
+            "healthy": True,
+            "proved_at_ms": START,
+            "checked_at_ms": START,
+        }
+        return RuntimeView(runtime_id, journal_id, incarnation, "B1", **(usual | more))
 
     # -- acting --------------------------------------------------------------------------------------------------
 
@@ -100,7 +100,8 @@ class World:
     def act(self, action: str, call_id: str = "tcl_1", seen: int | None = -1, **more: Any) -> list[str]:
         """A person's action; `seen` defaults to all there is."""
         known = self.sequence if seen == -1 else seen
-        return self.do(c.Act(**({"actor": ANNA, "tool_call_id": call_id, "action": action, "seen": known} | more)))
+        usual: dict[str, Any] = {"actor": ANNA, "tool_call_id": call_id, "action": action, "seen": known}
+        return self.do(c.Act(**(usual | more)))
 
     def advance(self, ms: int) -> list[str]:
         """Let time pass, with a look at every deadline on the way."""

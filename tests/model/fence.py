@@ -320,8 +320,7 @@ class Model:
 
     def written(self, s: State, journal: str, row: j.Row, asked: j.Asked, said: j.Judgement | j.EndTree) -> State:
         """Write what the judgement says, then say it."""
-        promise = isinstance(said, j.Close)
-        if promise and self.off in ("promise", "refused-closes", "cancel-closes"):
+        if isinstance(said, j.Close) and self.off in ("promise", "refused-closes", "cancel-closes"):
             why = {"promise": j.Why.RECONCILE, "refused-closes": j.Why.REFUSED, "cancel-closes": j.Why.CANCEL}[self.off]
             if said.why is why:
                 word = Word(journal, asked.number, "closed", 0, str(said.why), said.code or "")

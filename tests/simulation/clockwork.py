@@ -24,8 +24,8 @@ class Life:
 
     def __init__(self, name: str, parent: Life | None = None) -> None:
         self.name = name
-        self.dead = parent is not None and parent.dead
-        self.thaws_at = parent.thaws_at if parent is not None else 0.0
+        self.dead: bool = parent is not None and parent.dead
+        self.thaws_at: float = parent.thaws_at if parent is not None else 0.0
         self._below: list[Life] = []
         self._mourners: list[Callable[[], None]] = []
         if parent is not None:
@@ -91,10 +91,11 @@ class Handle:
         return self._when
 
 
-class SimTask(asyncio.Task):  # type: ignore[type-arg]
+class SimTask(asyncio.Task[Any]):
     """A task whose place in a set does not depend on where it lies in memory."""
 
     _numbers = itertools.count()
+    _log_destroy_pending: bool
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._place = next(self._numbers)
@@ -147,6 +148,11 @@ class SimLoop(asyncio.AbstractEventLoop):
         if len(self._tasks) > 2_000:
             self._tasks = [kept for kept in self._tasks if not kept.done()]
         return task
+
+    def spawn(self, work: Coroutine[Any, Any, Any], life: Life) -> None:
+        """Run it as part of this life; nobody waits for it."""
+        context = life.context()
+        self._tasks.append(context.run(SimTask, work, loop=self, context=context))
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None) -> Handle:  # type: ignore[override]
         handle = Handle(callback, args, context if context is not None else contextvars.copy_context())
@@ -232,7 +238,7 @@ class SimLoop(asyncio.AbstractEventLoop):
             coroutine = task.get_coro()
             for _ in range(8):
                 try:
-                    coroutine.close()  # type: ignore[union-attr]
+                    coroutine.close()
                 except BaseException:  # noqa: BLE001, S112  (it wanted to wait once more: ask again)
                     continue
                 break

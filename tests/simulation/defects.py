@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace as changed
 
-from caisey.control import arrivals, inbound, output, sweeper, views
+from caisey.control import inbound, output, sweeper, views
 from caisey.control import sessions as shell
 from caisey.control.journals import Journals
 from caisey.core import attempt as core_attempt
-from caisey.core import effects, recovery, tool_call
+from caisey.core import commands, effects, events, recovery, tool_call
 from caisey.core import verdict as verdicts
 from caisey.core.decide import deadlines, receipts, sending, settle
-from caisey.core.states import Effect, Kind, Ran
+from caisey.core.states import AttemptState, Effect, Kind, Ran
 from caisey.protocol.codec import encode
 from caisey.protocol.frames import Acknowledged, Confirm
 from caisey.runtime import agent, executor, judge, outbox, records
@@ -101,7 +101,7 @@ def _judging(change: Callable[[Any, Any, bool, Any], Any]) -> Callable[[], None]
 
     def plant() -> None:
         right = judge.judge
-        judge.judge = lambda row, asked, alive: change(row, asked, alive, right)
+        judge.judge = lambda row, dispatch, alive: change(row, dispatch, alive, right)
 
     return plant
 
@@ -279,21 +279,21 @@ def owner_gone_ignored() -> None:
 
 
 def lost_for_ever() -> None:
-    deadlines._TICKS[deadlines.AttemptState.LOST] = lambda d, a: None
+    deadlines._TICKS[AttemptState.LOST] = lambda d, a: None
 
 
 def orphan_never_known() -> None:
-    deadlines._TICKS[deadlines.AttemptState.DISPATCHED] = lambda d, a: None
+    deadlines._TICKS[AttemptState.DISPATCHED] = lambda d, a: None
 
 
 def hold_for_ever() -> None:
-    deadlines._TICKS[deadlines.AttemptState.HELD] = lambda d, a: None
+    deadlines._TICKS[AttemptState.HELD] = lambda d, a: None
 
 
 def reconcile_window_at_once() -> None:
     def wrong(d: Any, a: Any, why: str, asleep: bool = False) -> None:
         d.emit(
-            core_attempt.e.AttemptLost(
+            events.AttemptLost(
                 tool_call_id=a.tool_call_id, number=a.number, why=why, due_at_ms=d.now + 1, asleep=asleep
             )
         )
@@ -396,7 +396,7 @@ def step_back_leaves_deadlines() -> None:
         step = self._clock.pending_step_ms()
         if step:
             for session_id in list(self._due):
-                self._submit(session_id, sweeper.c.StepClock(by_ms=step))
+                self._submit(session_id, commands.StepClock(by_ms=step))
             self._clock.apply(step)
 
     sweeper.Sweeper._step = wrong  # type: ignore[method-assign]
@@ -405,7 +405,6 @@ def step_back_leaves_deadlines() -> None:
 def regression_unseen() -> None:
     Journals.went_back = lambda self, journal, challenge, sequence: False  # type: ignore[method-assign]
     receipts._trusted = lambda d, command, a, sequence: True
-    _everywhere(arrivals.after, arrivals.after)
 
 
 def settle_never_sent() -> None:
@@ -424,8 +423,8 @@ def closed_bridge_untold() -> None:
     from caisey.core import decide
 
     decide._ROUTES[c.BridgeClosed] = lambda d, command: None
-    deadlines._TICKS[deadlines.AttemptState.ACKNOWLEDGED] = lambda d, a: None
-    deadlines._TICKS[deadlines.AttemptState.STARTED] = lambda d, a: None
+    deadlines._TICKS[AttemptState.ACKNOWLEDGED] = lambda d, a: None
+    deadlines._TICKS[AttemptState.STARTED] = lambda d, a: None
 
 
 def finished_dropped() -> None:

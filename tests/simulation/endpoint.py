@@ -85,7 +85,7 @@ class StaticTrust:
     """`hearing.Trust`: one key for ever."""
 
     def __init__(self, key: bytes) -> None:
-        self._keys = (key,)
+        self._keys: tuple[bytes, ...] = (key,)
 
     def trusted(self) -> tuple[bytes, ...]:
         return self._keys
@@ -141,8 +141,7 @@ class Node:
                 del self.machine.incarnations[place]
 
         self.life.when_it_ends(gone)
-        context = self.life.context()
-        context.run(self._loop.create_task, self._live(dice, self.life), context=context)
+        self._loop.spawn(self._live(dice, self.life), self.life)
 
     def crash(self, again_in: float | None = 1.0) -> None:
         """kill -9; the service manager starts it again."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from caisey.core.attempt import Attempt, Stream
 from caisey.protocol import frames as f
 from caisey.protocol.codec import encode
+from caisey.protocol.fields import StatementState
 
 Lie = Callable[[f.Reference, Attempt, int, str], f.FromRuntime]
 
@@ -23,7 +24,7 @@ def _execution() -> f.Execution:
     )  # fmt: skip
 
 
-def _stated(state: f.StatementState) -> Lie:
+def _stated(state: StatementState) -> Lie:
     def told(about: f.Reference, a: Attempt, sequence: int, journal_id: str) -> f.FromRuntime:
         execution = _execution() if state == "finished" else None
         owner = f.Owner(runtime_id="rtm_9", incarnation="gone") if state in ("received", "started") else None

@@ -7,12 +7,14 @@ go is counted here, where nobody can lie about it: this is what the invariants c
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +310,12 @@ class Job:
         self.life.end()
 
 
+def finish(done: asyncio.Future[None]) -> None:
+    """Unless nobody waits any more."""
+    if not done.done():
+        done.set_result(None)
+
+
 class Held:
     """`processes.Prepared` and `processes.Execution` for one runtime."""
 
@@ -387,46 +395,42 @@ class SimLauncher:
             self._runtime_id,
         )
         self._machine.jobs[self._disk.name, name] = job
-        self._life.when_it_ends(lambda: self._machine.loop.call_later(0.002, job.abandon, context=WORLD.context()))
+        self._life.when_it_ends(partial(self._hang_up, job))
         return Held(job, self._life, Shelter(job.shim, None, name, None))
+
+    def _hang_up(self, job: Job) -> None:
+        """The socket between a runtime that died and its shim."""
+        self._machine.loop.call_later(0.002, job.abandon, context=WORLD.context())
 
     async def adopt(self, shelter: Shelter, watcher: Watcher) -> Held:
         """See `Launcher.adopt`."""
         await self._machine.pause()
-        job = self._machine.jobs.get((self._disk.name, shelter.spool))
-        if job is None:
-            job = Lost(self._machine)  # type: ignore[assignment]
-        held = Held(job, self._life, shelter)  # type: ignore[arg-type]
+        job = self._machine.jobs.get((self._disk.name, shelter.spool)) or Lost(self._machine)
+        held = Held(job, self._life, shelter)
         held.watch(watcher)
-        if job.over or (
-            job.shim not in self._machine.alive and (job.child is None or job.child not in self._machine.alive)
-        ):  # type: ignore[union-attr]
-            job.tell(EndSeen())  # type: ignore[union-attr]
+        alive = self._machine.alive
+        if job.over or (job.shim not in alive and (job.child is None or job.child not in alive)):
+            job.tell(EndSeen())
         return held
 
     async def close(self) -> None:
         """See `Launcher.close`."""
 
 
-class Lost:
+class Lost(Job):
     """An execution that a reboot or a copy of the disk left without processes."""
 
-    over = True
-    shim = Identity(0, "")
-    child: Identity | None = None
-
     def __init__(self, machine: Machine) -> None:
-        self.machine = machine
-        self.life = machine.boot
-        self.watchers: list[tuple[Life, Watcher]] = []
+        self.machine, self.life = machine, machine.boot
+        self.watchers = []
+        self.shim, self.child = Identity(0, ""), None
+        self.over = True
 
     def end(self, ended_by: str) -> None:
         """Nothing to end."""
 
     def take_input(self, sequence: int) -> None:
         """Nobody reads it."""
-
-    tell = Job.tell
 
 
 class SimCensus:
@@ -547,7 +551,7 @@ class Machine:
     async def pause(self) -> None:
         """A small thing takes its time."""
         done = self.loop.create_future()
-        self.loop.call_later(self.moment(), lambda: done.done() or done.set_result(None))
+        self.loop.call_later(self.moment(), finish, done)
         await done
 
     # -- processes -----------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from caisey.protocol import limits
+from caisey.protocol.fields import BridgeKind
 from caisey.transport.bridge import BridgeClosedError
 from tests.simulation.clockwork import Life, SimLoop
 
@@ -194,7 +195,7 @@ def garbled(data: bytes, dice: random.Random) -> bytes:
 class ClientBridge:
     """`transport.bridge.Bridge` over a wire."""
 
-    kind = "websocket"
+    kind: BridgeKind = "websocket"
 
     def __init__(self, wire: Wire, seen: Callable[[bytes], None]) -> None:
         self._wire = wire

@@ -39,6 +39,7 @@ from caisey.storage.sqlite.log import SqliteLog
 from caisey.storage.sqlite.rows import COLUMNS, stored
 from caisey.storage.sqlite.writer import Unit, Writer
 from tests.simulation.clockwork import Life, SimLoop
+from tests.simulation.machine import finish
 
 _ALL = f"SELECT {COLUMNS} FROM events WHERE organization_id = ? AND sequence > ? ORDER BY sequence LIMIT ?"  # noqa: S608
 
@@ -89,6 +90,8 @@ class NoCheckpoints:
 
 class SimLog(SqliteLog):
     """The product's log on a real file. Commits take virtual time; a crash loses what was not committed."""
+
+    _writer: SimWriter
 
     def __init__(self, path: Path, loop: SimLoop, dice: random.Random, plane: PlaneNode) -> None:
         self._loop = loop
@@ -144,7 +147,7 @@ class SimLog(SqliteLog):
     async def query(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """See `contract.Log.query`."""
         done = self._sim.create_future()
-        self._sim.call_later(0.0005, lambda: done.done() or done.set_result(None))
+        self._sim.call_later(0.0005, finish, done)
         await done
         return self.query_now(sql, params)
 
@@ -262,8 +265,7 @@ class PlaneNode:
         self._death = None
         self._failures = []
         self.life = Life(f"control plane {self.lives}", self._parent)
-        context = self.life.context()
-        context.run(self._loop.create_task, self._live(), context=context)
+        self._loop.spawn(self._live(), self.life)
 
     async def _live(self) -> None:
         random_bytes = random.Random(f"{self._seed} {self.lives}").randbytes

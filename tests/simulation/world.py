@@ -100,7 +100,7 @@ class World:
         self._active: Counter[str] = Counter()
         self._folder = tempfile.TemporaryDirectory(prefix="caisey-sim-", dir=FOLDER)
         root = Path(self._folder.name)
-        self.loop = SimLoop(self._uncaught)
+        self.loop = SimLoop(self._uncaught)  # type: ignore[abstract]  # what is not there is never asked for
         WORLD._below.clear()
         WORLD._mourners.clear()
         seed = story.seed
@@ -681,7 +681,9 @@ class World:
             return
         for node in self.nodes:
             if node.machine is machine and node.running and node.agent is not None and self.dice.random() < 0.5:
-                node.agent._outbox is None or node.agent._outbox.post(Leaving(reason="sleep"))
+                outbox = node.agent._outbox
+                if outbox is not None:
+                    outbox.post(Leaving(reason="sleep"))
         machine.sleep(seconds)
         self._while("asleep", seconds, lambda: None)
 
