@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -78,7 +79,7 @@ def test_the_log_is_searched(new_plane: Callable[..., Plane]) -> None:
     api.prompt(session, shell("echo needle"))
     other = api.session(api.endpoint())
 
-    def search(**wanted: str | int) -> list[dict[str, object]]:
+    def search(**wanted: str | int) -> list[dict[str, Any]]:
         return list(api.get("/audit/search", **wanted)["items"])
 
     everything = search(limit=200)

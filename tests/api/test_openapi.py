@@ -10,6 +10,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -21,6 +22,7 @@ from caisey.api.table import ROUTES
 from tests.api.plane import Api, Plane, check_problem
 
 EXAMPLES = 12
+ANSWERED_WITHIN_S = 60.0
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
@@ -71,9 +73,16 @@ def test_generated_requests(case: Any, plane: Plane, real_ids: dict[str, str]) -
         if name in real_ids:
             case.path_parameters[name] = real_ids[name]
     headers = {"Authorization": f"Bearer {plane.token('owner', ORGANIZATION)}"}
-    answer = case.call_and_validate(base_url=plane.url, headers=headers, checks=CHECKS)
+    answer = case.call_and_validate(base_url=plane.url, headers=headers, checks=CHECKS, timeout=ANSWERED_WITHIN_S)
     if answer.status_code >= 400:
+        assert answer.headers["content-type"] == ["application/problem+json"]
         assert json.loads(answer.content)["code"]
+
+
+def test_every_route_is_asked_that_ends() -> None:
+    found = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
+    asked = {(operation.method.upper(), operation.path) for operation in found}
+    assert asked == {(route.method, "/api/v1" + route.path) for route in ROUTES if not route.endless}
 
 
 def test_it_is_served_as_it_is_made(api: Api) -> None:
