@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -15,7 +17,7 @@ from tests.end_to_end.fleet import POLICY, Desk, Fleet
 from tests.end_to_end.views import Prompt
 from tests.foreign.loop import LoopThread
 from tests.foreign.work import Gate, Work, answers, by_command, runs_until, starts_then_dies
-from tests.web.visitor import FormFound, PageFound, Visitor
+from tests.web.visitor import COOKIE, FormFound, PageFound, Visitor
 
 Person = Callable[..., Visitor]
 STOP, LOOK, START = shell("stop spooler", "mutating"), shell("look", "mutating"), shell("start spooler", "mutating")
@@ -333,3 +335,19 @@ def test_a_computer_that_is_out_of_sight_leaves_the_session_readable(desk: Desk,
     assert page.status == 200
     assert "This computer is gone, or not yours to see any more" in page.text
     assert "Nothing is open" in page.text
+
+
+def test_times_in_sentences_are_the_readers(desk: Desk, person: Person) -> None:
+    desk.runtime.die()
+    desk.api.wait_state(desk.ask(shell("later", "mutating")), "held")
+    visitor = person("technician", fresh=True)
+    assert "UTC. Kept until" in visitor.get(path(desk)).text
+    cookie = f"{COOKIE}={visitor.secret}; caisey-zone=Asia/Kolkata"
+    shown = visitor.get(path(desk), headers={"cookie": cookie}).text
+    said = re.search(r"Kept until (\d\d:\d\d)", shown)
+    assert said is not None
+    due = datetime.fromisoformat(desk.api.get(f"/sessions/{desk.session_id}")["prompts"][0]["tool_calls"][0]["due_at"])
+    assert said[1] == due.astimezone(ZoneInfo("Asia/Kolkata")).strftime("%H:%M")
+    for nonsense in ("../../etc/passwd", "Nowhere/At", "x" * 5_000, "Europe/Berlin%0d%0aX-Evil:1"):
+        odd = visitor.get(path(desk), headers={"cookie": f"{COOKIE}={visitor.secret}; caisey-zone={nonsense}"})
+        assert "UTC. Kept until" in odd.text

@@ -7,11 +7,13 @@ pieces of the stored streams.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import tzinfo
 from typing import Final
 
 from caisey.api.call import Call
 from caisey.control.directory.records import Endpoint
 from caisey.control.directory.store import Directory
+from caisey.control.zones import zone_of
 from caisey.core.present import Telling, wanted
 from caisey.core.present_output import STREAM_BYTES
 from caisey.core.session import Session
@@ -46,9 +48,14 @@ class Names(Mapping[str, str]):
         return sum(1 for _ in self)
 
 
+def zone_for(call: Call) -> tzinfo:
+    """The zone in which sentences say times of day: that of the header `Time-Zone`, else UTC."""
+    return zone_of(call.request.headers.get("time-zone", ""))
+
+
 def telling_for(call: Call) -> Telling:
     """Without any output."""
-    return Telling(names=Names(call.services.directory, call.principal.organization_id))
+    return Telling(names=Names(call.services.directory, call.principal.organization_id), zone=zone_for(call))
 
 
 async def telling_of(call: Call, session: Session, prompt_id: str | None, each: int = STREAM_BYTES) -> Telling:
@@ -60,6 +67,7 @@ async def telling_of(call: Call, session: Session, prompt_id: str | None, each: 
         pieces.setdefault(piece.key, []).append((piece.start, data))
     return Telling(
         names=Names(call.services.directory, call.principal.organization_id),
+        zone=zone_for(call),
         neighbours_answer=_neighbours_answer(call, session.endpoint_id),
         output={key: tuple(parts) for key, parts in pieces.items()},
     )

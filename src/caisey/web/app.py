@@ -21,6 +21,7 @@ from litestar.response.base import ASGIResponse
 
 from caisey.control import csrf
 from caisey.control.browser_sessions import Browser
+from caisey.control.zones import is_name
 from caisey.core.errors import Fault
 from caisey.web import faults
 from caisey.web.csrf import require_own_origin, require_token
@@ -35,6 +36,7 @@ from caisey.web.visit import AnyRequest, Doorstep, Form, Person, Visit
 
 logger = structlog.get_logger(__name__)
 
+ZONE_COOKIE: Final = "caisey-zone"
 PART_HEADER: Final = "x-caisey-part"
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 SIGN_IN: Final = "/sign-in"
@@ -146,8 +148,10 @@ class Console:
             client_groups=None if member.client_groups is None else frozenset(member.client_groups),
             browser_session_id=browser.session.browser_session_id,
             settings=browser.settings,
+            browser_zone=_browser_zone(request),
         )
         headers = tuple((name, value) for name, value in request.scope["headers"] if name.lower() in _FORWARDED)
+        headers += ((b"time-zone", person.zone.encode()),) if person.zone else ()
         kept = ("asgi", "http_version", "scheme", "server", "client", "root_path", "extensions")
         scope = {name: request.scope[name] for name in kept if name in request.scope}  # type: ignore[literal-required]
         return Visit(
@@ -247,6 +251,12 @@ class _Raw(ASGIResponse):
         """ASGI."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self._listed})
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
+
+
+def _browser_zone(request: AnyRequest) -> str:
+    """What the page's script says of the browser's zone."""
+    name = request.cookies.get(ZONE_COOKIE, "")
+    return name if is_name(name) else ""
 
 
 def _by_hand(request: AnyRequest) -> bool:

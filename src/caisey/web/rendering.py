@@ -16,10 +16,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
+from caisey.control.zones import zone_of
 from caisey.core import plain_text, spoken
 from caisey.core.catalogue.phrases import PHRASES
 from caisey.web.static_files import StaticFiles
-from caisey.web.times import ago, clock, exact, machine, ms_of, zone_of
+from caisey.web.times import ago, clock, exact, machine, ms_of
 from caisey.web.views.browsers import named
 from caisey.web.words import WORDS, word
 
@@ -115,7 +116,7 @@ def _clock(context: Context, value: str | int | None) -> Markup:
 
 def _zone(context: Context) -> tzinfo:
     person = context.get("person")
-    return zone_of(str(person.settings.get("zone", "")) if person is not None else "")
+    return zone_of(person.zone if person is not None else "")
 
 
 def _one_line(value: object, length: int = LINE_LENGTH) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from caisey.core.catalogue.phrases import PHRASES
 from caisey.core.spoken import rfc3339, span
@@ -47,13 +46,3 @@ def clock(at_ms: int, zone: tzinfo = UTC) -> str:
 def machine(at_ms: int) -> str:
     """For the `datetime` attribute."""
     return rfc3339(at_ms)
-
-
-def zone_of(name: str) -> tzinfo:
-    """The zone of that name; UTC where it is empty or not known on this machine."""
-    if not name:
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return UTC

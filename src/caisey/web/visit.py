@@ -87,6 +87,12 @@ class Person:
     client_groups: frozenset[str] | None
     browser_session_id: str
     settings: Mapping[str, Any]
+    browser_zone: str = ""
+
+    @property
+    def zone(self) -> str:
+        """The zone to say times in: the chosen one, else that of the browser; empty where neither is known."""
+        return str(self.settings.get("zone") or self.browser_zone)
 
     def may(self, role: Role) -> bool:
         """Whether the role is high enough. The API decides; this only says which buttons can be pressed."""

@@ -12,11 +12,11 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from caisey.control.access import Role
+from caisey.control.zones import zone_of
 from caisey.core.plain_text import one_line
 from caisey.core.spoken import rfc3339
 from caisey.web.inside import ApiFault
 from caisey.web.page import Page, Reply, render, see_other
-from caisey.web.times import zone_of
 from caisey.web.views.attention import count, lines, why_first, work
 from caisey.web.visit import Visit
 from caisey.web.words import WORDS, word
@@ -157,7 +157,7 @@ def _until(visit: Visit) -> int:
     """When a line shall be back, in milliseconds."""
     wanted = visit.form.get("until")
     if wanted == TOMORROW:
-        return _tomorrow(visit.now_ms, zone_of(str(visit.person.settings.get("zone", ""))))
+        return _tomorrow(visit.now_ms, zone_of(visit.person.zone))
     minutes = int(wanted) if wanted in MINUTES else int(MINUTES[1])
     return visit.now_ms + minutes * 60_000
 

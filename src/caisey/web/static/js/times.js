@@ -75,6 +75,12 @@ export function refreshTimes(within = document) {
   }
 }
 
+// Sentences of the server hold times too; this is how it learns of the zone to say them in. It says nothing else.
+if (!chosenZone) {
+  const here = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
+  if (/^[A-Za-z][\w+/-]*$/.test(here)) document.cookie = `caisey-zone=${here}; path=/; max-age=31536000; secure; samesite=lax`;
+}
+
 refreshTimes();
 setInterval(() => { if (!document.hidden) refreshTimes(); }, 1000);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refreshTimes(); });
