@@ -1,4 +1,4 @@
-"""Anything may be heard at any time: the real decide under random words, actions and time (RECOVERY.md §9: 1, 3, 5, 10).
+"""Anything may be heard at any time: the real decide under random words, actions, time (RECOVERY.md §9: 1, 3, 5, 10).
 
 A journal that keeps the fence is not modelled here (the simulation does that): this walk lies on purpose, and asks
 only that no word can break the tables, leave a state without a deadline, or make a verdict that does not derive again.

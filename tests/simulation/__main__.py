@@ -64,7 +64,8 @@ def main() -> int:
     kinds = " · ".join(f"{kind} {count}" for kind, count in sorted(total.happened.items()))
     print(f"what happened: {kinds}")
     print(
-        f"{total.starts} commands started, {total.events} events of attempts, {total.steps / total.seconds:,.0f} steps/s"
+        f"{total.starts} commands started, {total.events} events of attempts,"
+        f" {total.steps / total.seconds:,.0f} steps/s"
     )
     print(f"runs {total.runs}, steps {total.steps}, faults {total.faults}, broken invariants {len(total.broken)}")
     return 1 if total.broken else 0

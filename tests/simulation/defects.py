@@ -80,14 +80,14 @@ def acknowledge_before_journal() -> None:
 def _unwritten(why: judge.Why) -> Callable[[], None]:
     def plant() -> None:
         def make(write: Any) -> Any:
-            def wrong(self: Any, call_id: str, row: Any, asked: Any, judgement: Any, hint: Any = None) -> Any:
+            def wrong(self: Any, call_id: str, row: Any, asked: Any, judgement: Any, *hint: Any) -> Any:
                 if isinstance(judgement, Close) and judgement.why is why:
                     record = AttemptRecord(
                         tool_call_id=call_id, number=asked.number, consent=asked.consent, state=State.CLOSED,
                         sequence=self._database.next_sequence(), why=why, code=judgement.code,
                     )  # fmt: skip
                     return Outcome(Key(call_id, asked.number), judgement, record)
-                return write(self, call_id, row, asked, judgement, hint)
+                return write(self, call_id, row, asked, judgement, *hint)
 
             return wrong
 
@@ -483,8 +483,10 @@ DEFECTS = (
 )
 
 BY_TESTS = {
-    # The control plane withdraws what nobody takes up, so no invariant breaks; the runtime's own table is what is wrong.
-    "fence: a received whose owner is gone is never taken up": "tests/runtime/test_judge.py::test_every_row_of_the_table",
+    # The control plane withdraws what nobody takes up, so no invariant breaks; the runtime's own table is wrong.
+    "fence: a received whose owner is gone is never taken up": (
+        "tests/runtime/test_judge.py::test_every_row_of_the_table"
+    ),
     "a zombie counts as alive": "tests/runtime/test_crashes.py::test_a_zombie_counts_as_dead",
     "`found` leaks a value": "tests/protocol/test_shapes.py::test_no_document_raises_and_no_value_is_told",
     "fence: a closed number is taken": "tests/model/test_fence.py::test_each_rule_alone_is_missed[closed-number]",

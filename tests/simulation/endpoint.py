@@ -178,7 +178,9 @@ class Node:
         writer = JournalWriter(database, journal, run)
         budget, attempts, spool = LastHeld(), Attempts(), Spool(disk.folder)
         toolbox = SimToolbox("linux", disk.folder)
-        launcher = SimLauncher(machine, disk, life, self.incarnation, budget, self.runtime_id)
+        launcher = SimLauncher(
+            machine, disk, life, incarnation=self.incarnation, budget=budget, runtime_id=self.runtime_id
+        )
         executor = BusyExecutor(
             writer=writer, launcher=launcher, toolbox=toolbox, spool=spool, budget=budget, attempts=attempts,
             clock=machine, me=me,

@@ -29,7 +29,8 @@ def _stated(state: StatementState) -> Lie:
         execution = _execution() if state == "finished" else None
         owner = f.Owner(runtime_id="rtm_9", incarnation="gone") if state in ("received", "started") else None
         return f.Statement(
-            attempt=about, state=state, journal_id=journal_id, journal_sequence=sequence, execution=execution, owner=owner
+            attempt=about, state=state, journal_id=journal_id, journal_sequence=sequence,
+            execution=execution, owner=owner,
         )  # fmt: skip
 
     return told

@@ -184,7 +184,7 @@ class Job:
     """A shim with its command: simulated, in the product's own spool folder."""
 
     def __init__(
-        self, machine: Machine, disk: Journal, name: str, order: Order, key: tuple[str, int], runtime_id: str
+        self, machine: Machine, disk: Journal, name: str, order: Order, *, key: tuple[str, int], runtime_id: str
     ) -> None:
         self.machine, self.disk, self.name, self.order, self.key = machine, disk, name, order, key
         self.runtime_id = runtime_id
@@ -372,7 +372,7 @@ class SimLauncher:
     """`processes.Launcher` over simulated shims."""
 
     def __init__(
-        self, machine: Machine, disk: Journal, life: Life, incarnation: str, budget: LastHeld, runtime_id: str
+        self, machine: Machine, disk: Journal, life: Life, *, incarnation: str, budget: LastHeld, runtime_id: str
     ) -> None:
         self._machine, self._disk, self._life, self._budget = machine, disk, life, budget
         self._incarnation, self._runtime_id = incarnation, runtime_id
@@ -391,8 +391,8 @@ class SimLauncher:
             self._disk,
             name,
             order_in(str(self._disk.folder / name)),
-            (call_id, int(number)),
-            self._runtime_id,
+            key=(call_id, int(number)),
+            runtime_id=self._runtime_id,
         )
         self._machine.jobs[self._disk.name, name] = job
         self._life.when_it_ends(partial(self._hang_up, job))

@@ -82,7 +82,8 @@ class Wire:
     """One connection. `up_seen` and `down_seen` look at each frame as it leaves, for the invariants."""
 
     def __init__(
-        self, loop: SimLoop, weather: Weather, dice: random.Random, client: Life, server: Life, count: Callable[[str], None]
+        self, loop: SimLoop, weather: Weather, dice: random.Random, *,
+        client: Life, server: Life, count: Callable[[str], None],
     ) -> None:  # fmt: skip
         self._loop, self._weather, self._dice, self._count = loop, weather, dice, count
         self.client, self.server = End(loop, client), End(loop, server)

@@ -294,8 +294,10 @@ class Oracle:
         frame = msgspec.json.decode(data)
         about = frame["attempt"]
         rows = journal.query(
-            "SELECT state, started_sequence FROM attempts WHERE tool_call_id = ? AND number = ?", about["tool_call_id"], about["number"]
-        )  # fmt: skip
+            "SELECT state, started_sequence FROM attempts WHERE tool_call_id = ? AND number = ?",
+            about["tool_call_id"],
+            about["number"],
+        )
         state = rows[0][0] if rows else None
         said = frame.get("state", kind)
         wanted = {

@@ -65,8 +65,14 @@ REGRESSIONS: dict[str, Story] = {
     "a try that was given up for lost hears of the stop when it is back": Story(
         "d220", True, "hold", 0.15, 0.001,
         (
-            Event(3.446, "prompt", ("bert", 0, 0, "mutating 300 5000 4 3 0 0", "mutating 20000 10 3 3 0 0", "mutating 300 0 2 0 0 0")),
-            Event(13.405, "prompt", ("anna", 0, 0, "read_only 5 5000 1 0 1 0", "mutating 300 5000 4 3 1 0", "mutating 40 300 4 0 0 0")),
+            Event(
+                3.446, "prompt",
+                ("bert", 0, 0, "mutating 300 5000 4 3 0 0", "mutating 20000 10 3 3 0 0", "mutating 300 0 2 0 0 0"),
+            ),
+            Event(
+                13.405, "prompt",
+                ("anna", 0, 0, "read_only 5 5000 1 0 1 0", "mutating 300 5000 4 3 1 0", "mutating 40 300 4 0 0 0"),
+            ),
             Event(16.398, "prompt", ("anna", 2, 0, "mutating 1500 5000 3 3 1 0")),
             Event(21.343, "partition", (2, "down", 7.601)),
             Event(22.35, "act", ("anna", 62, 76)),

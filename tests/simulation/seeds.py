@@ -28,8 +28,13 @@ def simulate(*arguments: str, timeout: float = 420.0) -> str:
     """Run the program; what it printed. It must end with 0."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.simulation", *arguments],
-        cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": "0"}, capture_output=True, text=True, timeout=timeout, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=os.environ | {"PYTHONHASHSEED": "0"},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
     return done.stdout
 

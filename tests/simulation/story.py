@@ -18,6 +18,7 @@ RARE = (
     *((lie, state) for lie in ("gap", "other bytes") for state in ("dispatched", "acknowledged", "lost")),
     *(("refused", state) for state in ("started", "lost", "ended")),
     ("input accepted", "ended"),
+    ("input accepted", "lost"),
 )
 LIARS = 0.3
 """In so many stories runtimes lie: much less can be asked of those."""
@@ -58,7 +59,7 @@ def step(dice: random.Random) -> str:
     effect = dice.choice(EFFECTS)
     take = dice.choice([5, 40, 300, 1_500, 6_000, 20_000])
     size = dice.choice([0, 10, 300, 5_000, 5_000, 90_000])
-    asks, forever = int(dice.random() < 0.1), int(dice.random() < 0.05)
+    asks, forever = int(dice.random() < 0.15), int(dice.random() < 0.05)
     plan = f"{effect} {take} {size} {dice.randrange(1, 5)} {dice.choice([0, 0, 0, 0, 3])} {asks} {forever}"
     if dice.random() < 0.2:
         plan += f" time={dice.choice([200, 2_000])}" if dice.random() < 0.5 else f" bytes={dice.choice([64, 1_000])}"
@@ -177,6 +178,8 @@ def story(seed: int | str) -> Story:
         chosen = set(dice.sample(names, 6)) | {"prompt", "act"}
         weights = [w if name in chosen else 0.0 for name, w in zip(names, weights, strict=True)]
     events = [Event(0.5, "prompt", _prompt(dice))]
+    if liars:  # these wait for their moment
+        events += [Event(0.6, "lie", (_node(dice), *dice.choice(RARE), dice.randrange(100), 1)) for _ in range(3)]
     for _ in range(dice.randrange(6, 30)):
         kind = dice.choices(names, weights)[0]
         at = round(dice.uniform(0.5, SPAN_S), 3)

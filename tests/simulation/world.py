@@ -174,16 +174,18 @@ class World:
                 draft.save(
                     Endpoint(
                         endpoint_id=f"ept_{machine.name}", organization_id=ORGANIZATION, client_group_id=None,
-                        name=machine.name, tags=(), machine=MachineRecord(hostname="h", os="linux", os_version="12", arch="x"),
-                        machine_fingerprint="f" * 63 + ("2" if machine.name == "two" else "1"), created_at_ms=draft.at_ms,
+                        name=machine.name, tags=(), created_at_ms=draft.at_ms,
+                        machine=MachineRecord(hostname="h", os="linux", os_version="12", arch="x"),
+                        machine_fingerprint="f" * 63 + ("2" if machine.name == "two" else "1"),
                     )
                 )  # fmt: skip
             for node in self.nodes:
                 draft.save(
                     Runtime(
-                        runtime_id=node.runtime_id, organization_id=ORGANIZATION, endpoint_id=f"ept_{node.machine.name}",
-                        public_key=node.key.public_key().public_bytes_raw(), journal_id=node.disk.name,
-                        machine_fingerprint=node.fingerprint, version=VERSION, boot_id="", enrolled_at_ms=draft.at_ms,
+                        runtime_id=node.runtime_id, organization_id=ORGANIZATION,
+                        endpoint_id=f"ept_{node.machine.name}", journal_id=node.disk.name,
+                        public_key=node.key.public_key().public_bytes_raw(), machine_fingerprint=node.fingerprint,
+                        version=VERSION, boot_id="", enrolled_at_ms=draft.at_ms,
                     )
                 )  # fmt: skip
         for endpoint_id, actor in (("ept_one", "anna"), ("ept_one", "bert"), ("ept_two", "anna")):
@@ -226,7 +228,7 @@ class World:
         if not self.plane.ready or node.life is None:
             return None
         dice = random.Random(f"{self.story.seed} {node.runtime_id} {node.lives} {self.happened['wire']}")
-        wire = kind(self.loop, self.weather[node], dice, node.life, self.plane.life, self._fault)
+        wire = kind(self.loop, self.weather[node], dice, client=node.life, server=self.plane.life, count=self._fault)
         self.happened["wire"] += 1
         self.wires = [kept for kept in self.wires if not kept.over]
         self.wires.append(wire)
@@ -594,10 +596,11 @@ class World:
 
         self._while(f"partition {way}", seconds, heal)
 
-    def _do_wild(self, which: int, seconds: float, lose: float, double: float, reorder: float, garble: float) -> None:
+    def _do_wild(self, which: int, seconds: float, *chances: float) -> None:
+        """Chances of a frame: to be lost, doubled, late, garbled."""
         node = self.nodes[which]
         weather = self.weather[node]
-        weather.lose, weather.double, weather.reorder, weather.garble = lose, double, reorder, garble
+        weather.lose, weather.double, weather.reorder, weather.garble = chances
 
         def over() -> None:
             weather.lose = weather.double = weather.reorder = weather.garble = 0.0
