@@ -22,6 +22,7 @@ from tests.browser.desks import desk, fleet, loop, new_desk, stalled_at_step_two
 from tests.end_to_end.client import Api as DeskApi
 from tests.end_to_end.fleet import Desk, Fleet
 from tests.end_to_end.test_real_runtime import Agent
+from tests.foreign.work import answers, starts_then_dies
 from tests.web.visitor import Visitor, join
 
 SLOWLY = 60_000
@@ -166,9 +167,35 @@ def test_a_stalled_request_leads_to_where_it_is_decided(page: Page, desk: Desk) 
     line = page.locator(f'[data-line="call:{prompt["tool_calls"][1]["id"]}"]')
     expect(line).to_contain_text("Stopped at step 2")
     expect(line).to_contain_text("Started, no end recorded")
+    expect(line.locator("[data-first]")).to_have_attribute("href", re.compile("#now"))
+    line.locator(".line-link").focus()
+    page.keyboard.press("a")
+    expect(page.get_by_text("It is yours.")).to_be_visible()
+    expect(line).to_have_class(re.compile("line-mine"))
     line.locator(".line-link").focus()
     page.keyboard.press("o")
     expect(page).to_have_url(re.compile(rf"/sessions/{desk.session_id}\?item={prompt['tool_calls'][1]['id']}#now"))
+
+
+def test_what_is_safe_is_sent_from_the_list(page: Page, desk: Desk) -> None:  # noqa: F811
+    stop = {"tool": "service", "arguments": {"name": "spooler", "action": "stop"}}
+    prompt = desk.ask(stop, script=starts_then_dies)
+    desk.runtime.is_dead()
+    desk.runtime.script = answers(result={"name": "spooler", "state": "stopped", "enabled": True})
+    desk.runtime.restart()
+    desk.api.wait_verdict(prompt, ("runtime_died", "unconfirmed"))
+    page.goto("/attention")
+    line = page.locator(f'[data-line="call:{prompt["tool_calls"][0]["id"]}"]')
+    expect(line).to_contain_text("Stopped in the middle")
+    line.locator(".line-link").focus()
+    page.keyboard.press("1")
+    first = line.get_by_role("button", name="Check first")
+    expect(first).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Sent: Check first.")).to_be_visible()
+    desk.runtime.saw("dispatch", where=lambda seen: seen.frame["arguments"].get("action") == "status")
+    page.get_by_role("link", name="Open the session").click()
+    expect(page).to_have_url(re.compile(desk.session_id))
 
 
 def test_a_computer_that_goes_away_is_read_only_and_keeps_work(page: Page, fleet: Fleet) -> None:  # noqa: F811

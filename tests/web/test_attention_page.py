@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from caisey.core.spoken import rfc3339
+from caisey.web.views.attention import count, lines
 from tests.api.plane import Api, Plane
 from tests.web.limited import People
 from tests.web.visitor import Visitor
@@ -141,3 +143,93 @@ def test_the_script_gets_the_list_alone(api: Api, group: str, people: People) ->
     answer = anna.send("GET", "/attention", headers={"x-caisey-part": "1"})
     assert answer.text.strip().startswith('<div id="attention"')
     assert "<html" not in answer.text
+
+
+# -- groups ----------------------------------------------------------------------------------------------------------
+
+NOW = 1_800_000_000_000
+
+
+def item(number: int, **changes: Any) -> dict[str, Any]:
+    """A line as the API says it."""
+    base: dict[str, Any] = {
+        "id": f"call:tcl_{number}",
+        "type": "runtime_died",
+        "label": "Lost contact while it ran",
+        "since": rfc3339(NOW + number * 1000),
+        "due_at": None,
+        "owner": "usr_1",
+        "owner_name": "Anna",
+        "reason": "may have changed the computer",
+        "session_id": f"ses_{number}",
+        "prompt_id": f"pmt_{number}",
+        "tool_call_id": f"tcl_{number}",
+        "endpoint_id": f"ept_{number}",
+        "endpoint": f"PC-{number}",
+        "client_group_id": "grp_1",
+        "client_group": "Acme GmbH",
+        "tone": "ask",
+        "ran_label": "Started, no end recorded",
+        "ran_note": None,
+        "may_have_changed": True,
+        "literal": "shell true",
+        "sequence": 7,
+        "first_action": None,
+        "snoozed": None,
+    }
+    return base | changes
+
+
+def test_a_site_that_fails_is_one_row() -> None:
+    found = lines([item(n) for n in range(12)], "usr_1")
+    assert len(found) == 1
+    assert found[0].label == "Acme GmbH: 12 computers: Lost contact while it ran"
+    assert [line.computer for line in found[0].lines] == [f"PC-{n}" for n in range(12)]
+    assert count(found) == 12
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [item(0), item(1)],
+        [item(0), item(60), item(121)],
+        [item(0), item(1, client_group_id="grp_2"), item(2)],
+        [item(0, client_group_id=None), item(1, client_group_id=None), item(2, client_group_id=None)],
+        [item(n, tone="alarm") for n in range(5)],
+    ],
+    ids=["two are no group", "not within two minutes", "another client", "no client", "identity is decided one by one"],
+)
+def test_what_is_no_group(items: list[dict[str, Any]]) -> None:
+    assert len(lines(items, "usr_1")) == len(items)
+
+
+def test_a_group_stands_where_its_first_line_stood() -> None:
+    alarm, other = item(50, tone="alarm", session_id=None), item(900)
+    found = lines([alarm, item(0), other, item(1), item(2, label="Stopped in the middle")], "usr_1")
+    assert [one.label for one in found] == [
+        "Lost contact while it ran",
+        "Acme GmbH: 3 things on 3 computers",
+        "Lost contact while it ran",
+    ]
+    same = lines([item(n, endpoint_id="ept_1") for n in range(3)], "usr_1")
+    assert same[0].label == "Acme GmbH: 3 times Lost contact while it ran"
+
+
+def test_only_what_is_safe_is_a_button() -> None:
+    action = {
+        "action": "verify",
+        "code": "check",
+        "label": "Check first",
+        "consequence": "x",
+        "tool_call_id": "tcl_0",
+        "body": {},
+        "safe": True,
+        "unavailable_because": None,
+    }
+    safe, risky, away = (
+        lines([item(0, first_action=action | changes)], "usr_1")[0].first
+        for changes in ({}, {"safe": False}, {"unavailable_because": "PC-0 is offline."})
+    )
+    assert (safe.send, risky.send, away.send) == (True, False, False)
+    assert risky.href == "/sessions/ses_0?item=tcl_0#now"
+    assert away.consequence == "PC-0 is offline."

@@ -20,7 +20,7 @@ from caisey.core.plain_text import literal
 from caisey.core.present import call_standing, now_of
 from caisey.core.scene import Scene
 from caisey.core.session import Session
-from caisey.core.states import CallState
+from caisey.core.states import Action, CallState
 from caisey.core.tool_call import ToolCall
 
 LITERAL_LENGTH: Final = 160
@@ -107,7 +107,7 @@ async def shown(call: Call, row: Row, now_ms: int) -> AttentionItem:
         literal=None if scene is None else _literal(scene.call),
         ticket=None if scene is None else scene.session.ticket,
         sequence=None if scene is None else scene.session.prompt_sequence(scene.prompt),
-        first_action=_first(said.get("next_actions", ())),
+        first_action=None if scene is None else _first(scene.call, said["next_actions"]),
         snoozed=_snoozed(call, row, now_ms),
     )
 
@@ -132,7 +132,7 @@ def scene_of(call: Call, session: Session, tool_call: ToolCall, now_ms: int) -> 
     return Scene(session, tool_call, call.services.live.view_of(session.endpoint_id), now_ms, telling_for(call))
 
 
-def _first(actions: Any) -> FirstAction | None:
+def _first(tool_call: ToolCall, actions: list[dict[str, Any]]) -> FirstAction | None:
     """The action with the default focus, never one that may change things a second time."""
     item = next((one for one in actions if one["primary"]), None)
     if item is None:
@@ -144,14 +144,17 @@ def _first(actions: Any) -> FirstAction | None:
         consequence=item["consequence"],
         tool_call_id=item["tool_call_id"],
         body=item.get("body", {}),
-        safe=safe_at_once(item),
+        safe=safe_at_once(tool_call, item),
         unavailable_because=item["unavailable_because"],
     )
 
 
-def safe_at_once(item: dict[str, Any]) -> bool:
+def safe_at_once(tool_call: ToolCall, item: dict[str, Any]) -> bool:
     """Whether one key may press it: it starts nothing that may change things, and needs no word of the person."""
-    return not item["confirm"] and not item["seen_required"] and item["action"] in _ONE_KEY
+    if item["confirm"] or item["seen_required"] or item["action"] not in _ONE_KEY:
+        return False
+    check = tool_call.spec.check or {}
+    return item["action"] != Action.VERIFY or check.get("arguments") is not None
 
 
 _ONE_KEY: Final = frozenset({"verify", "accept_partial", "escalate", "retry", "requeue", "hold"})

@@ -137,6 +137,7 @@ AUDIT: Final[dict[str, str]] = {
     "audit.export": "Export",
     "audit.export.does": "The whole log as JSON lines, ended by a signed head.",
     "audit.export.now": "Download the log",
+    "audit.head": "Digest of the head",
     "audit.key": "Public key",
     "audit.group_limited": "The log holds every client's events: it is for an admin who sees all client groups.",
 }
