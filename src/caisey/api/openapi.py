@@ -15,6 +15,8 @@ from caisey import __version__
 from caisey.api.call import PREFIX, Nothing, Route
 from caisey.api.documents import Anything, Problem
 from caisey.api.problem import MEDIA_TYPE, codes_with_status
+from caisey.control import csrf
+from caisey.control.browser_sessions import COOKIE
 
 REFERENCE: Final = "#/components/schemas/{name}"
 _STATUS_WORDS: Final = {200: "Done", 201: "Made", 202: "Accepted, and durable", 204: "Done"}
@@ -38,11 +40,19 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
             "description": "Remote troubleshooting: ask for an outcome, and know what happened when it stalls.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "security": [{"token": []}],
+        "security": [{"token": []}, {"cookie": []}],
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": components,
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "An API token, cst_…"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "An API token, cst_…"},
+                "cookie": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": COOKIE,
+                    "description": f"The console's; what changes something also needs the header {csrf.HEADER}.",
+                },
+            },
         },
     }
 

@@ -21,6 +21,7 @@ export function inField(target = document.activeElement) {
 
 function pressed(event) {
   if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.metaKey) return;
+  if (["Alt", "Shift", "AltGraph"].includes(event.key)) return; // held for the next key, not a key of its own
   const typing = inField(event.target);
   const key = event.key.length === 1 && event.altKey ? letterOf(event) : event.key;
   if (key === "Escape") return escape(event);
