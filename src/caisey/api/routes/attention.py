@@ -38,7 +38,7 @@ _SEEN_BY: Final = """
 """
 # Approvals and holds by their end, the rest by age (CONSOLE.md, Attention).
 _KEY: Final = """
-    (CASE WHEN ?3 IS NULL OR a.owner IS ?3 THEN 0 ELSE 1 END), a.rank,
+    (CASE WHEN ?3 IS NULL OR a.owner IS NULL OR a.owner IS ?3 THEN 0 ELSE 1 END), a.rank,
     (CASE WHEN a.rank IN (30, 40) THEN coalesce(a.due_at_ms, a.since_ms) ELSE a.since_ms END), a.key
 """
 _LIST: Final = f"""
@@ -70,7 +70,7 @@ Moment = Annotated[str, Meta(max_length=40)]
 
 class AttentionQuery(PageQuery, frozen=True, kw_only=True):
     """`aside` says what becomes of lines that were put aside: `show` them with the rest (the default), `hide` them, or
-    `only` them. `mine=first` puts one's own lines before the others."""
+    `only` them. `mine=first` puts one's own lines, and those that nobody has, before the others."""
 
     aside: Literal["show", "hide", "only"] = "show"
     mine: Literal["first"] | None = None
