@@ -12,15 +12,18 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from caisey.cli import machine
 from caisey.cli.command import ApiCommand, Group, LocalCommand, Run, asked, begin
 from caisey.cli.exit_codes import FAULT
 from caisey.cli.faults import CliFault, Unreachable, UsageFault
+from caisey.cli.local import administer
 from caisey.cli.profiles import Target, is_loopback, resolve
 from caisey.cli.terminal import Column
 
@@ -80,7 +83,8 @@ def matrix(
     """Play the published failure matrix, and compare each cell with what is specified.
 
     It enrolls practice computers into a client group of its own, `Conformance test`, which has short windows and no
-    other computer, stalls them in every way there is, and removes them. It takes an admin's token and half a minute.
+    other computer, stalls them in every way there is, and removes them. It takes an admin's token and a minute. With
+    --local the control plane is killed as well.
     The exit code is 1 if any cell is not as specified.
 
     caisey conformance --local
@@ -88,25 +92,49 @@ def matrix(
     run = begin(ctx)
     if slack < 0:
         raise UsageFault("--slack is at least 0")
-    with tempfile.TemporaryDirectory(prefix="caisey-conformance-") as name, _target(run, ctx, local, Path(name)) as to:
-        outcome = asyncio.run(_play(run, to, Path(name), tuple(only or ()), slack, keep))
+    with (
+        tempfile.TemporaryDirectory(prefix="caisey-conformance-") as name,
+        _plane(run, ctx, local, Path(name)) as plane,
+    ):
+        outcome = asyncio.run(_play(run, plane, Path(name), tuple(only or ()), slack, keep))
     _write(run, outcome, html, markdown)
     raise typer.Exit(FAULT if outcome["document"]["cells_not_as_specified"] else 0)
 
 
+@dataclass
+class Plane:
+    """What is tested. `child`: the control plane that `--local` started, which may be killed."""
+
+    target: Target
+    child: machine.Child | None = None
+
+    def restart(self) -> None:
+        """`kill -9`, and the same again on the same data. Blocking."""
+        if self.child is None:
+            raise LookupError("this control plane is not ours to kill")
+        self.child.kill()
+        self.child = self.child.again()
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        if self.child is not None:
+            url = self.target.url
+            machine.wait_until(lambda: machine.is_ready(url), "The start of the control plane", self.child)
+
+
 @contextlib.contextmanager
-def _target(run: Run, ctx: typer.Context, local: bool, directory: Path) -> Iterator[Target]:
+def _plane(run: Run, ctx: typer.Context, local: bool, directory: Path) -> Iterator[Plane]:
     """The control plane that is asked for; with `local` one of its own for as long as the block lasts."""
     given = asked(ctx)
     if not local:
-        yield resolve(
-            os.environ, url=given.url, token_file=given.token_file, profile=given.profile,
-            insecure_http=given.insecure_http,
+        yield Plane(
+            resolve(
+                os.environ, url=given.url, token_file=given.token_file, profile=given.profile,
+                insecure_http=given.insecure_http,
+            )
         )  # fmt: skip
         return
     from caisey import wiring
-    from caisey.cli import machine
-    from caisey.cli.local import administer
 
     if given.url or given.profile or given.token_file:
         raise UsageFault("--local starts a control plane of its own", hint="Leave --url, --profile, --token-file out.")
@@ -116,19 +144,22 @@ def _target(run: Run, ctx: typer.Context, local: bool, directory: Path) -> Itera
     data_dir = directory / "control-plane"
     run.terminal.say(f"Starting a control plane at http://{listen}.", "wait")
     child = machine.Child("control plane", machine.serve_words(data_dir, listen), directory / "control-plane.log")
+    plane = Plane(Target(f"http://{listen}", ""), child)
     try:
-        url = f"http://{listen}"
-        machine.wait_until(lambda: machine.is_ready(url), "The start of the control plane", child)
-        yield Target(url, str(administer(data_dir, wiring.create_token, "default", "owner")["token"]))
+        plane.wait_until_ready()
+        made = administer(data_dir, wiring.create_token, "default", "owner")
+        plane.target = Target(plane.target.url, str(made["token"]))
+        yield plane
     finally:
-        child.stop()
+        if plane.child is not None:
+            plane.child.stop()
 
 
 # -- the matrix -------------------------------------------------------------------------------------------------------
 
 
 async def _play(
-    run: Run, to: Target, directory: Path, only: tuple[str, ...], slack_s: float, keep: bool
+    run: Run, plane: Plane, directory: Path, only: tuple[str, ...], slack_s: float, keep: bool
 ) -> dict[str, Any]:
     import httpx
 
@@ -139,11 +170,20 @@ async def _play(
     from caisey.conformance.stage import Stage, StageError
     from caisey.conformance.stalls import STALLS
 
-    cells = selected(STALLS, only)
+    ours = plane.child is not None
+    cells = [(stall, effect) for stall, effect in selected(STALLS, only) if ours or not stall.restarts]
     if not cells:
-        raise UsageFault(f"No row has {' or '.join(only)} in its name", hint="Leave --only out.")
+        raise UsageFault(f"No row has {' or '.join(only)} in its name", hint="Leave --only out. Some take --local.")
+    to = plane.target
     client = Client(to.url, to.token, trust_env=not is_loopback(to.url))
-    stage = Stage(client, directory / "computers", keep=keep, insecure_http=run.asked.insecure_http)
+
+    async def restart() -> None:
+        await asyncio.to_thread(plane.restart)
+
+    stage = Stage(
+        client, directory / "computers", keep=keep, insecure_http=run.asked.insecure_http,
+        restart=restart if ours else None,
+    )  # fmt: skip
     show = _Show(run, [(stall.group, stall.name) for stall, _ in cells])
     began = datetime.now(UTC)
     try:

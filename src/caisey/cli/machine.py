@@ -77,6 +77,11 @@ class Child:
             code="up.child_ended",
         )
 
+    def kill(self) -> None:
+        """SIGKILL: no goodbye."""
+        self._process.kill()
+        self._process.wait()
+
     def stop(self) -> None:
         """SIGTERM, and SIGKILL if it does not end in time."""
         if self.exit_code is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,7 @@ from caisey.conformance.form import (
 from caisey.practice import plays
 from caisey.practice.identity import Home
 from caisey.practice.runtime import Act, Runtime
+from caisey.protocol.fields import BridgeKind
 from caisey.protocol.frames import Dispatch
 
 WITHIN_S: Final = 20.0
@@ -38,11 +39,11 @@ BY_ITSELF: Final = ("policy", "control_plane")
 class Computer:
     """An endpoint of the test, its runtime in this process, and which act answers which command."""
 
-    def __init__(self, home: Home, endpoint_id: str) -> None:
+    def __init__(self, home: Home, endpoint_id: str, bridge: BridgeKind = "websocket") -> None:
         self.home = home
         self.endpoint_id = endpoint_id
         self.acts: dict[str, Act] = {}
-        self.runtime = Runtime(home, choose=self.choose)
+        self.runtime = Runtime(home, choose=self.choose, bridge=bridge)
 
     def choose(self, dispatch: Dispatch) -> Act:
         """By the text that the row asked with; whatever else comes is answered."""
@@ -68,6 +69,8 @@ class Bench:
         self.others: list[Computer] = []
         self.patience_s = WITHIN_S
         self.prompt_ids: list[str] = []
+        self.restart_control_plane: Callable[[], Awaitable[None]] = _cannot
+        self.other_person: Callable[[], Awaitable[Client]] = _cannot_either
 
     @property
     def runtime(self) -> Runtime:
@@ -148,6 +151,14 @@ class Bench:
         return counted
 
 
+async def _cannot() -> None:
+    raise LookupError("this control plane may not be killed")
+
+
+async def _cannot_either() -> Client:
+    raise LookupError("there is nobody else")
+
+
 # -- one prompt, read -------------------------------------------------------------------------------------------------
 
 
@@ -188,7 +199,7 @@ def facts(call: dict[str, Any]) -> set[str]:
     for attempt in call["attempts"]:
         for fact in attempt["evidence"]:
             found.add(str(fact["type"]))
-            for key in ("why", "state", "boot", "window"):
+            for key in ("why", "state", "boot", "window", "bridge", "reason"):
                 if isinstance(fact.get(key), str):
                     found.add(f"{fact['type']}:{fact[key]}")
         found.update({"shape_faults"} if attempt.get("shape_faults") else ())

@@ -38,6 +38,7 @@ class Client:
 
     def __init__(self, url: str, token: str, *, trust_env: bool = True) -> None:
         self.url = url
+        self._trust_env = trust_env
         self._http = httpx.AsyncClient(
             base_url=url,
             headers={"Authorization": f"Bearer {token}"},
@@ -45,6 +46,10 @@ class Client:
             follow_redirects=False,
             trust_env=trust_env,
         )
+
+    def as_somebody_else(self, token: str) -> Client:
+        """The same control plane, with another token."""
+        return Client(self.url, token, trust_env=self._trust_env)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -82,12 +87,20 @@ class Client:
                 return found
 
     async def wait(self, prompt: Prompt, condition: Callable[[Prompt], Any], within_s: float) -> Prompt:
-        """The first view of the prompt for which the condition holds; the last one where it never does."""
+        """The first view of the prompt for which the condition holds; the last one where it never does.
+
+        A control plane that is away for a while is waited for.
+        """
         deadline = time.monotonic() + within_s
         while True:
-            seen = await self.prompt(prompt["id"])
-            if condition(seen) or time.monotonic() > deadline:
-                return seen
+            try:
+                seen = await self.prompt(prompt["id"])
+            except httpx.TransportError:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                if condition(seen) or time.monotonic() > deadline:
+                    return seen
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def act(self, prompt: Prompt, action: str, *, step: int = 1, **fields: Any) -> Any:

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from caisey.protocol.fields import BridgeKind
+
 if TYPE_CHECKING:
     from caisey.conformance.bench import Bench
     from caisey.practice.runtime import Act
@@ -50,8 +52,10 @@ SPANS: Final[dict[str, tuple[str, float]]] = {
     "stall": ("stall_after", WINDOWS["stall_after"]),
     "busy": ("5 s", 5.0),
     "hold": ("hold_expiry", 2.0),
+    "return": ("the control plane's return", 10.0),
 }
-"""The spans that a bar may name, with their length under `WINDOWS`. `hold`: the row's own policy."""
+"""The spans that a bar may name, with their length under `WINDOWS`. `hold`: the row's own policy. `return`: from the
+kill of the control plane; it starts, the agents come back, and their journals are asked."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,8 @@ class Stall:
 
     `act`: what the runtime plays; `drive`: who brings it about where asking once is not enough. `alone`: it disturbs
     its whole endpoint, so nothing else runs there meanwhile. `spoils`: the endpoint is of no use afterwards.
-    `second`: the endpoint has a second runtime, with a journal of its own.
+    `second`: the endpoint has a second runtime, with a journal of its own. `bridge`: how it is connected. `restarts`:
+    the control plane is killed and started again meanwhile, which takes one that may be.
     """
 
     name: str
@@ -143,6 +148,8 @@ class Stall:
     alone: bool = False
     spoils: bool = False
     second: bool = False
+    bridge: BridgeKind = "websocket"
+    restarts: bool = False
 
 
 @dataclass

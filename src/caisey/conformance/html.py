@@ -68,7 +68,7 @@ def _group(name: str, lines: Sequence[Line]) -> Iterable[str]:
 def _row(line: Line) -> str:
     mark = '<span class="ok">✓</span>' if line.ok else '<span class="bad">✗</span>'
     differences = "".join(f'<br><span class="bad">{escape(said)}</span>' for said in line.differences)
-    label = f'<br><span class="small">Reads: {escape(line.label)}</span>' if line.label else ""
+    label = f'<br><span class="small">A technician reads: {escape(line.label)}</span>' if line.label else ""
     what = f'<strong>{escape(line.name)}</strong><br>{escape(line.what)}{label}<br><span class="small">{escape(line.rule)}</span>{differences}'
     cells = [
         line.effects, line.detected, line.ran, line.started, line.known, line.seconds, line.by_itself, line.then,

@@ -133,14 +133,21 @@ def _line(stall: Stall, effects: Sequence[Effect], expected: Expected) -> Line:
         what=stall.what,
         rule=stall.rule,
         effects="all" if len(effects) == len(EFFECTS) else words_of([EFFECT_WORDS[effect] for effect in effects]),
-        detected=words_of([kind for kind, _ in expected.verdicts], " → "),
-        ran=words_of([ran for _, ran in expected.verdicts], " → "),
+        detected=_chain([kind for kind, _ in expected.verdicts]),
+        ran=_chain([ran for _, ran in expected.verdicts]),
         known=NONE if expected.known is None else expected.known.words(),
         by_itself=words_of(tuple(dict.fromkeys(expected.by_itself))) if expected.by_itself else NONE,
         then=expected.then,
         offered=words_of(expected.offered) if expected.offered else NONE,
         started=times(expected.starts),
     )
+
+
+def _chain(words: Sequence[str]) -> str:
+    """One after the other; the same again and again as a number."""
+    if len(words) > 1 and len(set(words)) == 1:
+        return f"{words[0]} ×{len(words)}"  # that is the sign
+    return words_of(list(words), " → ")
 
 
 def _found_line(stall: Stall, cells: Sequence[Cell]) -> Line:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from caisey.conformance.bench import Computer
 from caisey.conformance.client import Client, RefusedError
 from caisey.conformance.form import WINDOWS
 from caisey.practice.identity import Home, PracticeError, enroll
+from caisey.protocol.fields import BridgeKind
 
 GROUP: Final = "Conformance test"
 POLICY: Final[dict[str, Any]] = {f"{name}_s": seconds for name, seconds in WINDOWS.items()} | {
@@ -38,7 +40,12 @@ class StageError(Exception):
 class Stage:
     """`async with Stage(...)`: the group is there on entry; everything is taken away on exit, unless `keep`."""
 
-    def __init__(self, client: Client, directory: Path, *, keep: bool = False, insecure_http: bool = False) -> None:
+    def __init__(
+        self, client: Client, directory: Path, *, keep: bool = False, insecure_http: bool = False,
+        restart: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:  # fmt: skip
+        self.restart = restart
+        """Kills the control plane and starts it again, where it is ours to kill."""
         self.client = client
         self.group_id = ""
         self.computers: list[Computer] = []
@@ -50,6 +57,7 @@ class Stage:
         self._lives: list[asyncio.Task[None]] = []
         self._sessions: list[str] = []
         self._enrolling = asyncio.Lock()
+        self._other: tuple[str, Client] | None = None
         self._numbers = itertools.count(1)
 
     async def __aenter__(self) -> Stage:
@@ -77,6 +85,10 @@ class Stage:
         for computer in self.computers:
             computer.runtime.stop()
         await asyncio.gather(*self._lives, return_exceptions=True)
+        if self._other is not None:
+            token_id, other = self._other
+            await other.close()
+            await self._leave(f"token {token_id}", self.client.send("DELETE", f"/tokens/{token_id}"))
         if self._keep:
             return
         for session_id in self._sessions:
@@ -93,7 +105,7 @@ class Stage:
 
     # -- computers ----------------------------------------------------------------------------------------------------
 
-    async def computer(self, like: Computer | None = None) -> Computer:
+    async def computer(self, like: Computer | None = None, bridge: BridgeKind = "websocket") -> Computer:
         """A new endpoint with a connected runtime; with `like` a further runtime of that endpoint, journal of its own."""
         name = f"practice-{next(self._numbers)}"
         home = Home(self._directory / name)
@@ -101,7 +113,7 @@ class Stage:
             await self._enroll(home, name, like)
         identity = home.identity()
         assert identity is not None
-        computer = Computer(home, identity.endpoint_id)
+        computer = Computer(home, identity.endpoint_id, bridge)
         self.computers.append(computer)
         self._lives.append(asyncio.create_task(computer.runtime.run()))
         await asyncio.sleep(0)
@@ -142,6 +154,15 @@ class Stage:
         except TimeoutError:
             why = f": {runtime.closed}" if runtime.closed else ""
             raise StageError(f"A test computer does not get through to {self.client.url}{why}") from None
+
+    async def other_person(self) -> Client:
+        """A second technician, with a token for this client group alone. It is revoked in the end."""
+        async with self._enrolling:
+            if self._other is None:
+                body = {"role": "technician", "name": GROUP, "client_group_ids": [self.group_id]}
+                made = await self.client.post("/tokens", {**body, "expires_in_s": TOKEN_LIFE_S})
+                self._other = (made["id"], self.client.as_somebody_else(made["token"]))
+            return self._other[1]
 
     # -- sessions -----------------------------------------------------------------------------------------------------
 

@@ -150,6 +150,7 @@ async def repeat_last(runtime: Runtime, record: Record) -> None:
 async def _cancel(runtime: Runtime, frame: Cancel) -> None:
     key: Key = (frame.attempt.tool_call_id, frame.attempt.number)
     if key in runtime.ignored or key in runtime.uncancellable:
+        runtime.stops_heard.add(key)
         return
     journal, record, journal_id = runtime.journal, runtime.journal.record(key), runtime.identity.journal_id
     if record is not None and record.state == "started" and record.alive:

@@ -61,6 +61,7 @@ class Runtime:
         """Attempts about which it says nothing more, whatever is asked."""
         self.uncancellable: set[Key] = set()
         """Attempts whose stop is heard and not obeyed."""
+        self.stops_heard: set[Key] = set()
         self.starts: list[tuple[str, int, int]] = []
         """(tool call, number, consent) of every made-up command that was let go: the truth, whatever the journal says."""
         self.accepting = True
@@ -197,6 +198,10 @@ class Runtime:
             return
         with contextlib.suppress(BridgeClosedError):
             await link.send(said.encoded(what))
+
+    def starts_of(self, tool_call_id: str) -> int:
+        """How often the made-up command of a call was let go."""
+        return sum(1 for call, _, _ in self.starts if call == tool_call_id)
 
     def in_flight(self) -> list[Key]:
         """What it holds: received or started, not ended, owned by this life."""

@@ -8,14 +8,16 @@ from __future__ import annotations
 from typing import Final
 
 from caisey.conformance.form import Stall
-from caisey.conformance.stalls import arrival, deaths, endings, frames, journals, people, slowness
+from caisey.conformance.stalls import arrival, deaths, endings, frames, journals, people, planes, slowness, waiting
 
 STALLS: Final[tuple[Stall, ...]] = (
     *arrival.STALLS,
+    *waiting.STALLS,
     *deaths.STALLS,
     *endings.STALLS,
     *people.STALLS,
     *slowness.STALLS,
     *journals.STALLS,
     *frames.STALLS,
+    *planes.STALLS,
 )

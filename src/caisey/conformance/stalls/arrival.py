@@ -142,6 +142,7 @@ REFUSALS: Final = (
     "tool.arguments_invalid",
     "runtime.cannot_start",
     "runtime.revoked",
+    "dispatch.changed",
 )
 
 STALLS: Final = (

@@ -133,6 +133,18 @@ STALLS: Final = (
         act=gone(after="confirmation"), alone=True,
     ),
     Stall(
+        "dies after the start, back too late", GROUP, "It starts, and is back when it was given up already.",
+        "§6 row 3",
+        every(
+            REPEATABLE,
+            _again(
+                DIED, evidence=("window_passed:reconcile", "statement:process_gone"),
+                known=Known("reconcile", since="attempt.lost"),
+            ),
+        ),
+        act=gone(after="start"), alone=True,
+    ),
+    Stall(
         "dies after the start", GROUP, "Agent and command die in the middle; the agent comes back.",
         "§2 process_gone; §6 row 3",
         {
