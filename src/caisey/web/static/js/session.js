@@ -112,7 +112,6 @@ function show(html, { focus, fresh: anew } = {}) {
   const root = fresh.getElementById("parts");
   if (!root) return;
   const before = { entry: now()?.dataset.entry, item: now()?.dataset.item };
-  const bottom = atBottom();
   for (const part of [...root.children]) {
     const present = document.getElementById(part.id);
     if (part.id === "now" && !anew) keepFault(present, part);
@@ -125,7 +124,7 @@ function show(html, { focus, fresh: anew } = {}) {
   ready(document);
   announce(before);
   if (focus) focusForm(focus);
-  if (bottom) toBottom();
+  if (stays) toBottom();
   for (const view of document.querySelectorAll(".pane[data-mounted]")) viewOf(view)?.renew();
 }
 
@@ -168,8 +167,16 @@ function loadBody(step) {
   soon();
 }
 
+// Who reads at the end stays at the end; who has scrolled up is left alone, until they ask for something themselves.
 const atBottom = () => transcript.scrollHeight - transcript.scrollTop - transcript.clientHeight < 80;
-const toBottom = () => { transcript.scrollTop = transcript.scrollHeight; };
+const toBottom = () => {
+  transcript.scrollTop = transcript.scrollHeight;
+  const steps = document.getElementById("steps");
+  steps.scrollTop = steps.scrollHeight;
+};
+let stays = true;
+transcript.addEventListener("scroll", () => { stays = atBottom(); }, { passive: true });
+transcript.addEventListener("grew", () => { if (stays) toBottom(); });
 
 const say = document.getElementById("say");
 const sayNow = document.getElementById("say-now");
@@ -199,7 +206,10 @@ onEvents((events) => {
       continue;
     }
     work = true;
-    if (type === "prompt.accepted") for (const call of payload.calls) state.callPrompt.set(call.id, payload.prompt_id);
+    if (type === "prompt.accepted") {
+      for (const call of payload.calls) state.callPrompt.set(call.id, payload.prompt_id);
+      if (event.actor.id === document.body.dataset.member) stays = true;
+    }
     if (type === "tool_call.replaced") state.callPrompt.set(payload.call.id, state.callPrompt.get(payload.tool_call_id));
     const prompt = payload.prompt_id ?? state.callPrompt.get(payload.tool_call_id);
     if (prompt) touch(prompt);

@@ -279,7 +279,9 @@ class View {
     this.wrapButton = button(word("session-wrap"), () => this.setWrap(!this.wrap));
     const find = button(word("session-find"), () => this.openFind());
     const copy = button(word("session-copy"), () => this.copy(copy));
-    tools.append(this.followButton, this.wrapButton, find, copy);
+    const read = button(word("session-read-new"), () => { document.getElementById("say").textContent = this.readNew(); });
+    read.className = "read-new"; // for who cannot see it: shown while it has the focus
+    tools.append(read, this.followButton, this.wrapButton, find, copy);
     head.append(tools, head.querySelector(".pane-all"));
     this.load = element("div", "view-load");
     this.load.hidden = true;
@@ -357,7 +359,10 @@ class View {
 
   #drawNow() {
     const height = `${this.#height()}px`;
-    if (this.view.style.height !== height) this.view.style.height = height;
+    if (this.view.style.height !== height) {
+      this.view.style.height = height;
+      this.view.dispatchEvent(new CustomEvent("grew", { bubbles: true }));
+    }
     this.sizer.style.height = `${Math.max(1, this.rows.length) * LINE + 2 * PAD}px`;
     if (this.follow || this.pinned) {
       const bottom = this.view.scrollHeight - this.view.clientHeight;
