@@ -23,6 +23,7 @@ from tests.browser.desks import (
 )
 from tests.end_to_end.client import shell
 from tests.end_to_end.fleet import Desk, Fleet
+from tests.foreign.wire import encode, stream_facts
 from tests.foreign.work import Gate, Work, answers, runs_until, silent
 from tests.web.visitor import Visitor, join
 
@@ -358,6 +359,35 @@ def test_long_output_is_whole_and_few_lines_are_drawn(page: Page, desk: Desk, li
     page.goto("/attention")
     page.goto(address)
     expect(page.locator(".view-line.target").first).to_have_text(wanted, timeout=SLOWLY)
+
+
+def test_a_gap_stands_in_its_place_and_lines_after_it_are_there(page: Page, desk: Desk) -> None:
+    """Also where the gap is told while one looks; hostile bytes are shown and never obeyed."""
+    gate = Gate()
+    hostile = "<script>alert(1)</script> \x1b[31m \u202egnp.exe \x07".encode() + b" \xff\n"
+    rest = b"after\n" + hostile
+
+    async def script(work: Work) -> None:
+        await work.start()
+        await work.output(b"before\n")
+        await gate.passed()
+        await work.send(work.frame("gap", stream="stdout", offset=7, length=5_000, why="spool_full"))
+        data = encode(rest)
+        await work.send(work.frame("output", stream="stdout", offset=5_007, data=data))
+        await work.finish(streams={"stdout": stream_facts(b"before\n" + bytes(5_000) + rest, truncated=True)})
+
+    open_session(page, desk)
+    prompt = desk.ask(shell("dump"), script=script)
+    expect(page.locator(".view")).to_contain_text("before", timeout=SLOWLY)
+    gate.open()
+    expect(page.locator(".view")).to_contain_text("after", timeout=SLOWLY)
+    desk.api.wait(prompt, lambda p: p["state"] == "ended", what="it ends")
+    lines = said(page)
+    assert lines[:3] == ["before", "[… 5.0 kB are missing here: the computer's disk was full …]", "after"]
+    assert lines[3] == "<script>alert(1)</script> ␛[31m \\u202egnp.exe ␇ \ufffd"
+    page.reload()
+    expect(page.locator(".view")).to_contain_text("after", timeout=SLOWLY)
+    assert said(page) == lines
 
 
 def test_a_malformed_answer_is_pointed_at(page: Page, desk: Desk) -> None:
