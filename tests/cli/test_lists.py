@@ -177,6 +177,8 @@ CHANGES = [
         {"role": "viewer", "client_group_ids": None},
     ),
     Change("members remove usr_9", "DELETE", "/members/usr_9"),
+    Change("members invite usr_9", "POST", "/members/usr_9/link", {"clear_second_factor": False}),
+    Change("members invite usr_9 --clear-second-factor", "POST", "/members/usr_9/link", {"clear_second_factor": True}),
     Change("groups add Acme", "POST", "/client-groups", {"name": "Acme"}),
     Change(
         "endpoints edit ACCT-07 --name B --tag x --tag y --group ''",
@@ -204,7 +206,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.words)
 def test_a_change_is_one_write_with_a_key(full: Stub, caisey: Cli, change: Change) -> None:
-    full.anything_goes = {"id": "made_1", "token": "cst_secret"}
+    full.anything_goes = {"id": "made_1", "token": "cst_secret", "url": "https://x.example/join/secret"}
     done = caisey(*shlex.split(change.words))
     assert done.code == 0, done
     [sent] = full.sent(change.method, change.path)
@@ -228,6 +230,13 @@ def test_a_new_token_is_the_only_thing_on_stdout(full: Stub, caisey: Cli) -> Non
     assert caisey("tokens", "create", "--role", "viewer").out == "cst_secret\n"
     assert json.loads(caisey("tokens", "create", "--role", "viewer", "--json").out)["token"] == "cst_secret"
     assert caisey("tokens", "create", "--role", "king").code == 2
+
+
+def test_a_one_time_link_is_the_only_thing_on_stdout(full: Stub, caisey: Cli) -> None:
+    full.anything_goes = {"kind": "invitation", "url": "https://x.example/join/secret", "expires_at": "2026-11-25"}
+    done = caisey("members", "invite", "usr_9")
+    assert done.out == "https://x.example/join/secret\n"
+    assert "in private" in done.err
 
 
 def test_policy_of_each_level(full: Stub, caisey: Cli) -> None:

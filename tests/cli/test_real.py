@@ -13,6 +13,8 @@ import stat
 import subprocess
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -256,6 +258,30 @@ def test_local_administration_beside_the_running_server(real: Real) -> None:
     assert json.loads(done.out) == {"items": []}
 
 
+def test_where_the_first_account_is_made(real: Real) -> None:
+    said = (real.data_dir.parent / "serve.log").read_text()
+    first = re.search(r"Make the first one here \(once, within 24 h\):\n  (http\S+)", said)
+    assert first is not None, said
+    assert first[1].startswith(f"{real.url}/set-up/")
+    where = ("--data-dir", str(real.data_dir))
+    done = real.cli("members", "set-up-link", *where)
+    assert done.out.startswith(f"{real.url}/set-up/")
+    assert _status(first[1]) == 404, "a newer link ends the former one"
+    assert _status(done.out.strip()) == 200
+    made = real.json("members", "set-up-link", *where)
+    assert set(made) == {"address", "path", "expires_at_ms"}
+    assert real.cli("members", "set-up-link", *where, "--organization", "nobody").code == 1
+
+
+def _status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=WITHIN_S) as answer:  # noqa: S310
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
 def test_local_administration_without_a_server(tmp_path: Path) -> None:
     env = program.environment(tmp_path)
     where = ["--data-dir", str(tmp_path / "data"), "--json"]
@@ -263,6 +289,9 @@ def test_local_administration_without_a_server(tmp_path: Path) -> None:
     assert json.loads(done.out)["name"] == "Acme"
     done = program.run(["tokens", "create", "--organization", "Acme", "--role", "owner", *where], env)
     assert json.loads(done.out)["token"].startswith("cst_")
+    done = program.run(["members", "set-up-link", "--organization", "Acme", *where[:2]], env)
+    assert re.fullmatch(r"/set-up/[\w-]{43}\n", done.out)
+    assert "Put the console's address before it" in done.err
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
 
 

@@ -295,7 +295,12 @@ def test_origins_behind_a_proxy_that_ends_tls() -> None:
 def test_where_secrets_may_be_typed() -> None:
     assert PUBLIC.safe_for_secrets("https", "caisey.example")
     assert LOCAL.safe_for_secrets("http", "localhost:8700")
-    assert not PUBLIC.safe_for_secrets("http", "caisey.example")
+    # Behind a proxy that ends TLS the browser says how it came.
+    assert PUBLIC.safe_for_secrets("http", "caisey.example")
+    assert PUBLIC.safe_for_secrets("http", "caisey.example", "https://caisey.example")
+    assert not PUBLIC.safe_for_secrets("http", "caisey.example", "http://caisey.example")
+    assert not PUBLIC.safe_for_secrets("http", "other.example", "https://other.example")
+    assert not Origins("http://caisey.example").safe_for_secrets("http", "caisey.example")
 
 
 # -- browser sessions and signing in ---------------------------------------------------------------------------------

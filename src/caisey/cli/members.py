@@ -31,11 +31,32 @@ def list_members(ctx: typer.Context) -> None:
         run.terminal.json({"items": items})
         return
     rows = [
-        (item["id"], str(item.get("name") or ""), str(item.get("email") or ""), item["role"], groups_words(item))
+        (
+            item["id"],
+            str(item.get("name") or ""),
+            str(item.get("email") or ""),
+            item["role"],
+            groups_words(item),
+            _signs_in(item),
+        )
         for item in items
     ]
-    columns = [Column("MEMBER", keep=True), Column("NAME"), Column("ADDRESS"), Column("ROLE"), Column("CLIENT GROUPS")]
+    columns = [
+        Column("MEMBER", keep=True),
+        Column("NAME"),
+        Column("ADDRESS"),
+        Column("ROLE"),
+        Column("CLIENT GROUPS"),
+        Column("SIGNS IN"),
+    ]
     run.terminal.table(columns, rows, empty="No members.")
+
+
+def _signs_in(item: dict[str, Any]) -> str:
+    """How, if at all."""
+    if not item.get("can_sign_in"):
+        return "not yet"
+    return "password and code" if item.get("second_factor") else "password"
 
 
 @app.command("add", cls=ApiCommand)

@@ -21,6 +21,7 @@ class Origins:
 
     def __init__(self, public_url: str | None) -> None:
         parts = urlsplit(public_url) if public_url else None
+        self._public_scheme = parts.scheme if parts else ""
         self._public = (parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme]) if parts else None
 
     def knows(self, host: str | None) -> bool:
@@ -30,10 +31,18 @@ class Origins:
             _is_loopback(named[0]) or (self._public is not None and named[0] == self._public[0])
         )
 
-    def safe_for_secrets(self, scheme: str, host: str | None) -> bool:
-        """Whether what is typed cannot be read on the way: TLS, or this very machine."""
+    def safe_for_secrets(self, scheme: str, host: str | None, origin: str | None = None) -> bool:
+        """Whether what is typed cannot be read on the way: TLS, or this very machine.
+
+        Where a proxy ends TLS the browser's own word counts: its `Origin`, or, before there is one, that the public
+        URL says https.
+        """
         named = _split(host)
-        return scheme == "https" or (named is not None and _is_loopback(named[0]))
+        if scheme == "https" or (named is not None and _is_loopback(named[0])):
+            return True
+        if named is None or self._public is None or self._public_scheme != "https" or named[0] != self._public[0]:
+            return False
+        return origin is None or origin.startswith("https://")
 
     def is_own(self, scheme: str, host: str | None, origin: str | None, fetch_site: str | None) -> bool:
         """Whether a request that may change something comes from a page of this very origin.

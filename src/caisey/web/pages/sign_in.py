@@ -5,7 +5,7 @@ Owns their order and their cookies. What is asked, refused and counted is `contr
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from caisey.control import joining
 from caisey.control.browser_sessions import setting
@@ -120,7 +120,7 @@ def _ask(door: Doorstep, *, email: str, wanted: str, fault: Fault | None = None)
         wanted=wanted,
         fault=fault,
         first_run=joining.nobody_can_sign_in(services.directory),
-        is_private=services.origins.safe_for_secrets(door.request.url.scheme, door.request.headers.get("host")),
+        is_private=_is_private(door),
     )
 
 
@@ -157,9 +157,13 @@ def _next(wanted: str) -> str:
 
 def _require_private(door: Doorstep) -> None:
     """Raises `sign_in.not_private` where a password could be read on its way here."""
-    request: Any = door.request
-    if not door.services.origins.safe_for_secrets(request.url.scheme, request.headers.get("host")):
+    if not _is_private(door):
         raise Fault("sign_in.not_private")
+
+
+def _is_private(door: Doorstep) -> bool:
+    headers, scheme = door.request.headers, door.request.url.scheme
+    return door.services.origins.safe_for_secrets(scheme, headers.get("host"), headers.get("origin"))
 
 
 def _agent(door: Doorstep) -> str:
