@@ -27,6 +27,7 @@ from caisey.api.metrics import Metrics, Sample
 from caisey.api.runtime_poll import POLL_PATH, RuntimePoll
 from caisey.api.runtime_socket import CONNECT_PATH, RuntimeSocket
 from caisey.api.services import Services
+from caisey.api.sliced_socket import SlicedWebSocket
 from caisey.control import clock_while_away, joining, key_file, local_admin, secret_box, signed_heads
 from caisey.control.access import Access, Role
 from caisey.control.browser_sessions import BrowserSessions
@@ -438,7 +439,7 @@ def uvicorn_config(plane: ControlPlane, settings: ServerSettings) -> uvicorn.Con
         plane,
         loop="uvloop",
         http="httptools",
-        ws="websockets-sansio",
+        ws=SlicedWebSocket,
         ws_max_size=limits.MESSAGE_BYTES,
         ws_ping_interval=None,
         ws_per_message_deflate=False,

@@ -228,3 +228,31 @@ def test_every_nasty_frame_as_a_poll(
             assert answer.getheader("content-type") == "application/problem+json"
             assert problem["code"] in ("request.invalid_json", "request.invalid_shape", "request.too_large"), name
     unharmed(plane, bystander, caplog)
+
+
+def test_statements_about_nothing_wait_for_the_log_like_everything_else(
+    plane: Plane, hostile: tuple[Runtime, str]
+) -> None:
+    """They are evidence and are kept; a flood of them must not fill the queue that everybody's prompts stand in."""
+    runtime, _ = hostile
+    live = plane.hub.fleet.runtimes[runtime.runtime_id].best
+    assert live is not None
+    strange = {
+        "type": "statement",
+        "state": "process_gone",
+        "journal_id": runtime.journal.journal_id,
+        "journal_sequence": runtime.journal.sequence,
+    }
+
+    def flood() -> int:
+        """All in one turn of the loop, as a socket would never hand them over."""
+        for number in range(500):
+            about = {"tool_call_id": f"tcl_strange{number}", "number": 1}
+            if plane.hub.receive(live, json.dumps({**strange, "attempt": about})) is not None:
+                return number
+        return 500
+
+    assert plane.call(flood) < 100
+    plane.until(lambda: live.under_way == 0)
+    assert plane.call(flood) < 100, "and it is heard again once they are durable"
+    plane.until(lambda: live.under_way == 0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -25,8 +26,16 @@ from caisey.protocol.codec import encode
 from caisey.protocol.frames import Reject
 
 CONNECT_PATH: Final = "/runtime/v1/connect"
-FRAMES_IN_A_ROW: Final = 16
-"""After so many frames of one connection everybody else has a turn."""
+FRAMES_IN_A_ROW: Final = 8
+TURNS_OF_OTHERS: Final = 8
+"""After so many frames of one connection everybody else has so many turns: a prompt takes some twenty from its request
+to its verdict. Where nobody else has anything to do they cost next to nothing."""
+SHARE: Final = 0.4
+BURST_S: Final = 0.25
+PARSING_S: Final = 40e-6
+PARSING_BYTE_S: Final = 2e-9
+"""One connection takes at most this share of the event loop's time for long, the parsing of its frames estimated. A
+runtime that works as hard as it can stays below it; one that floods is read as slowly as that."""
 OUTBOX_BYTES: Final = 16 << 20
 """More than this waiting for a peer that does not read ends the connection."""
 NO_CLOSE_FRAME: Final = 1006
@@ -92,6 +101,21 @@ class SocketBridge:
             self._pump = self._outbox = None
 
 
+class Pace:
+    """How much of everybody's time one connection has taken lately."""
+
+    __slots__ = ("_at", "_credit")
+
+    def __init__(self, now: float) -> None:
+        self._credit, self._at = BURST_S, now
+
+    def spend(self, seconds: float, now: float) -> float:
+        """So many seconds were taken up to now; how long to leave the loop to the others for it."""
+        self._credit = min(BURST_S, self._credit + (now - self._at) * SHARE) - seconds
+        self._at = now
+        return max(0.0, -self._credit / SHARE)
+
+
 class RuntimeSocket:
     """The ASGI application behind `CONNECT_PATH`."""
 
@@ -142,6 +166,7 @@ class RuntimeSocket:
         """Frame after frame. While this waits, the socket is not read: the peer feels it, and nobody else."""
         code, reason = NO_CLOSE_FRAME, ""
         in_a_row = 0
+        pace = Pace(time.monotonic())
         try:
             while True:
                 message = await receive()
@@ -150,13 +175,20 @@ class RuntimeSocket:
                     return
                 if connection.closed:
                     continue
-                waiting = self._hub.receive(connection, message.get("text") or message.get("bytes") or b"")
+                data = message.get("text") or message.get("bytes") or b""
+                began = time.monotonic()
+                waiting = self._hub.receive(connection, data)
+                now = time.monotonic()
+                pause = pace.spend(now - began + PARSING_S + len(data) * PARSING_BYTE_S, now)
                 if waiting is not None:
                     await waiting
+                if pause:
+                    await asyncio.sleep(pause)
                 in_a_row += 1
                 if in_a_row >= FRAMES_IN_A_ROW:
                     in_a_row = 0
-                    await asyncio.sleep(0)
+                    for _ in range(TURNS_OF_OTHERS):
+                        await asyncio.sleep(0)
         finally:
             self._hub.closed(connection, code, reason)
 

@@ -18,6 +18,9 @@ from caisey.core.states import Health
 from caisey.core.view import Change, EndpointView
 
 BRIDGES: Final = ("websocket", "longpoll")
+UNDER_WAY: Final = 64
+"""Commands and other writes of one connection that may wait for their COMMIT; at half of it reading goes on."""
+BYTES_UNDER_WAY: Final = 1 << 20
 PINGS_OPEN: Final = 8  # more than these unanswered on one connection: the oldest is forgotten
 CHANGES_PER_ACTOR: Final = 8
 ACTORS_PER_ENDPOINT: Final = 64
@@ -49,12 +52,12 @@ class Connection:
     __slots__ = (
         "bridge",
         "closed",
-        "commands",
         "fault_times",
         "pings",
         "room",
         "runtime",
         "statements_wait",
+        "under_way",
         "unstored",
     )
 
@@ -64,7 +67,7 @@ class Connection:
         self.closed = False
         self.pings: dict[str, Ping] = {}
         self.fault_times: deque[int] | None = None
-        self.commands = 0  # given to sessions and not durable yet
+        self.under_way = 0  # given to sessions or to the log, and not durable yet
         self.unstored = 0  # bytes of output likewise
         self.room: asyncio.Future[None] | None = None  # the reader waits for this
         self.statements_wait = False  # more statements follow the hello
@@ -80,6 +83,33 @@ class Connection:
             self.closed = True
             self.bridge.close(code, reason)
         self.forget_pings()
+
+    # -- what it has under way: beyond a bound it is read no further -------------------------------------------------
+
+    def begin(self, size: int = 0) -> None:
+        """Something of it waits for its COMMIT, with so many bytes of output."""
+        self.under_way += 1
+        self.unstored += size
+
+    def end(self, size: int = 0) -> None:
+        """It waits no more, well or not."""
+        self.under_way -= 1
+        self.unstored -= size
+        waiting = self.room
+        if waiting is not None and self.under_way <= UNDER_WAY // 2:
+            self.room = None
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def until(self, committed: asyncio.Future[None]) -> None:
+        """A write that no session decided counts as well: the log's queue is everybody's."""
+        self.begin()
+        committed.add_done_callback(self._committed)
+
+    def _committed(self, done: asyncio.Future[None]) -> None:
+        if not done.cancelled():
+            done.exception()  # that it was not kept is the log's to say
+        self.end()
 
     def remember_ping(self, ping_id: str, ping: Ping) -> None:
         """Bounded: a runtime that never answers costs nothing."""

@@ -74,7 +74,7 @@ class Misreadings:
         shape = Shape(fault.errors, fault.outline, fault.fingerprint)
         writes = self._record(connection, frame, shape)
         if about is None:
-            self._append([*writes, *self._unknown_statement(connection, fault)])
+            self._append(connection, [*writes, *self._unknown_statement(connection, fault)])
         else:
             self._streams.flush(about.tool_call_id, about.number)
             self._submit(about, _command(about, fault), writes)
@@ -88,7 +88,7 @@ class Misreadings:
         if broken is not None:
             fault = ShapeFault(pointer="", expected=broken[1], found=broken[2])
             shape = Shape((fault,), None, fingerprint(f"frame {broken[0]}", [fault]))
-            self._append(self._record(connection, Unreadable(broken[0], None, 0, b""), shape))
+            self._append(connection, self._record(connection, Unreadable(broken[0], None, 0, b""), shape))
 
     def banned(self, runtime_id: str) -> bool:
         """Whether it caused so many faults that it has to wait before its next connect."""
@@ -135,9 +135,9 @@ class Misreadings:
         raw = self._ledger.keep(subject.runtime_id, frame, shape.fingerprint, now)
         return [self._ledger.count("frame", subject, shape, now), *raw]
 
-    def _append(self, writes: list[Write]) -> None:
+    def _append(self, connection: Connection, writes: list[Write]) -> None:
         try:
-            self._log.append([], writes)
+            connection.until(self._log.append([], writes).committed)
         except Overloaded:
             return  # a frame that says nothing of any attempt is not worth an overload
 

@@ -128,9 +128,10 @@ class Statements:
             statement=msgspec.json.encode(statement),
         )
         try:
-            self._log.append([], [keep_statement(kept, now), unknown_attempt(endpoint, now)])
+            appended = self._log.append([], [keep_statement(kept, now), unknown_attempt(endpoint, now)])
         except Overloaded:
             return  # it comes again with the next hello
+        connection.until(appended.committed)
 
 
 def unknown_attempt(endpoint: Endpoint, now_ms: int) -> Write:

@@ -1,7 +1,7 @@
 """Commands on their way from a connection to its sessions, and how many of them may be under way.
 
-Owns the count of what one connection has under way: beyond a bound it is read no further, so that a flooding runtime
-slows down nobody but itself. Owns what a runtime is told where a command was refused or could not be kept.
+Owns the question whether a connection may be read further, so that a flooding runtime slows down nobody but itself.
+Owns what a runtime is told where a command was refused or could not be kept.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from caisey.control.connections import Connection
+from caisey.control.connections import BYTES_UNDER_WAY, UNDER_WAY, Connection
 from caisey.control.outbound import Outbound
 from caisey.control.sessions import Handled, Sessions
 from caisey.control.streams import About
@@ -25,8 +25,6 @@ from caisey.storage.contract import Write
 
 logger = structlog.get_logger(__name__)
 
-COMMANDS_UNDER_WAY: Final = 128
-BYTES_UNDER_WAY: Final = 2 << 20
 TRY_AGAIN_LATER: Final = 1013  # WebSocket: the frames were not kept, and come again on the next connection
 AWAITS_CONFIRMATION: Final = (c.ReceiveFinished, c.ReceiveStatement, c.ReceiveReceipt, c.ReceiveGap)
 
@@ -54,14 +52,13 @@ class Submissions:
     ) -> None:
         """Decided at once, in order. `size` bytes count against the connection until it is durable; then `then`."""
         connection = about.connection
-        connection.commands += 1
-        connection.unstored += size
+        connection.begin(size)
         future = self._sessions.submit(about.session_id, command, writes)
         future.add_done_callback(lambda done: self._done(done, about, command, size, then))
 
     def room(self, connection: Connection) -> asyncio.Future[None] | None:
         """What to wait for before the connection is read further; None where there is room."""
-        if connection.commands < COMMANDS_UNDER_WAY and connection.unstored < BYTES_UNDER_WAY:
+        if connection.under_way < UNDER_WAY and connection.unstored < BYTES_UNDER_WAY:
             return None
         if connection.room is None:
             connection.room = asyncio.get_running_loop().create_future()
@@ -87,8 +84,6 @@ class Submissions:
         then: Callable[[], None] | None,
     ) -> None:
         connection = about.connection
-        connection.commands -= 1
-        connection.unstored -= size
         error = done.exception() if not done.cancelled() else Fault("server.storage_failed")
         if error is None:
             self._handled(done.result(), about, command)
@@ -98,11 +93,7 @@ class Submissions:
             logger.error("runtime.command_failed", command=type(command).__name__, exc_info=error)
         if then is not None:
             then()
-        waiting = connection.room
-        if waiting is not None and connection.commands <= COMMANDS_UNDER_WAY // 2:
-            connection.room = None
-            if not waiting.done():
-                waiting.set_result(None)
+        connection.end(size)
 
     def _handled(self, handled: Handled, about: About, command: c.RuntimeCommand) -> None:
         """Where events follow, so do their effects. Where none do, it was heard before: say again what is kept."""
