@@ -10,10 +10,11 @@ import time
 from typing import Any
 
 import httpx
-from playwright.async_api import async_playwright
+from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Page as AsyncPage
 
 from tests.bench.figure import Bar, Measured, figure
-from tests.bench.stage import Stage, Watcher, seats, stage
+from tests.bench.stage import Stage, Watcher, seats, shell, stage
 from tests.browser.chromium import DESK, FLAGS, executable
 from tests.web.plane_at import PlaneAt
 from tests.web.visitor import COOKIE, Visitor
@@ -52,6 +53,74 @@ async def session_page(prompts: int = 223) -> Measured:
             samples={"first byte, ms": first, "interactive, s": ready},
             memory_mib=s.memory(),
         )
+
+
+@figure(
+    "50 MB of output on the session page",
+    Bar("shown, s", "last line shown after the end", "s", 3, 1),
+    Bar("pause, ms", "longest pause of the page", "ms", 200, 50),
+    Bar("find, ms", "found in all of it", "ms", 1_000, 250),
+    how="A real runtime, a real command that writes 50 MB in numbered lines, and Debian's Chromium with the session's page open the whole "
+    "time: from the step's end in the log to its last line in sight, the longest time the page did not answer, and a search in all.",
+)
+async def session_output(size: int = 50_000_000) -> Measured:
+    """Output as long as anybody's, while somebody looks."""
+    async with stage() as s:
+        _, endpoint_id = await s.real_runtime()
+        await s.ask("PUT", f"/endpoints/{endpoint_id}/policy", {"output_limit_bytes": 2 * size})
+        session_id = await s.session(endpoint_id)
+        plane, visitor = await asyncio.to_thread(_somebody, s)
+        values = await _watched_output(s, visitor, session_id, size)
+        await asyncio.to_thread(visitor.close)
+        plane.close()
+        return Measured(values=values, memory_mib=s.memory())
+
+
+async def _watched_output(s: Stage, visitor: Visitor, session_id: str, size: int) -> dict[str, float]:
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=str(executable()), headless=True, args=list(FLAGS))
+        page = await _signed_in(browser, visitor)
+        await page.goto(f"{visitor.url}/sessions/{session_id}")
+        await page.wait_for_selector("body[data-ready]", state="attached")
+        await page.evaluate(_WATCH_PAUSES)
+        watcher = Watcher(s)
+        await watcher.follow(session_id)
+        call = shell(f"seq -f 'line %.0f of a long report' 1 {size // 20} | head -c {size - 5}; echo; echo last")
+        prompt = await s.prompt(session_id, s.connection(), call)
+        ended = await watcher.when(prompt, "prompt.ended", within=300)
+        await page.get_by_text("last", exact=True).last.wait_for(timeout=120_000)
+        shown = time.perf_counter() - ended
+        watcher.end()
+        pause = float(await page.evaluate("window.longestPause"))
+        everything = page.locator(".view-load button")
+        if await everything.count():
+            await everything.click()
+            await everything.wait_for(state="detached", timeout=120_000)
+        await page.keyboard.press("f")
+        began = time.perf_counter()
+        await page.get_by_label("Find in output").last.fill("line 1000000 of")
+        await page.get_by_text("1 of 1", exact=True).wait_for(timeout=60_000)
+        found = (time.perf_counter() - began) * 1000
+        await browser.close()
+        return {"shown, s": shown, "pause, ms": pause, "find, ms": found, "MB": size / 1e6}
+
+
+_WATCH_PAUSES = """() => {
+    window.longestPause = 0;
+    let last = performance.now();
+    setInterval(() => {
+        const now = performance.now();
+        window.longestPause = Math.max(window.longestPause, now - last - 20);
+        last = now;
+    }, 20);
+}"""
+
+
+async def _signed_in(browser: Browser, visitor: Visitor) -> AsyncPage:
+    context = await browser.new_context(viewport=DESK)  # type: ignore[arg-type]  # a size
+    cookie: Any = {"name": COOKIE, "value": visitor.secret, "secure": True}
+    await context.add_cookies([{**cookie, "url": visitor.url.replace("http://", "https://")}])
+    return await context.new_page()
 
 
 async def _long_session(s: Stage, prompts: int) -> str:
@@ -94,10 +163,7 @@ async def _in_a_browser(visitor: Visitor, path: str) -> tuple[list[float], int, 
     async with async_playwright() as driver:
         browser = await driver.chromium.launch(executable_path=str(executable()), headless=True, args=list(FLAGS))
         for _ in range(IN_A_BROWSER):
-            context = await browser.new_context(viewport=DESK)  # type: ignore[arg-type]  # a size
-            cookie: Any = {"name": COOKIE, "value": visitor.secret, "secure": True}
-            await context.add_cookies([{**cookie, "url": visitor.url.replace("http://", "https://")}])
-            page = await context.new_page()
+            page = await _signed_in(browser, visitor)
             await page.goto(visitor.url + path)
             await page.wait_for_selector("body[data-ready]", state="attached")
             found = await page.evaluate(
@@ -109,7 +175,7 @@ async def _in_a_browser(visitor: Visitor, path: str) -> tuple[list[float], int, 
             )
             ready.append(found["ready"] / 1000)
             requests, transferred = len(found["files"]), sum(found["files"])
-            await context.close()
+            await page.context.close()
         await browser.close()
     return ready, requests, transferred
 
