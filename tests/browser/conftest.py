@@ -29,8 +29,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One for each file: while the driver lives, an event loop runs in this thread, and no other test can have one."""
     found = executable()
     if found is None:
         says = "no Chromium here: install the package `chromium`, or name one in CAISEY_CHROMIUM"
