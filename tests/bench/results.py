@@ -70,11 +70,14 @@ class Results:
 
 
 def used(bars: Iterable[Bar], run: Run) -> float:
-    """How much of its tightest bar a run used up; zero bars count only when they are broken."""
+    """How much of its tightest bar a run used up; zero bars count only when they are broken.
+
+    Of figures without bars, the run counts during which others took least.
+    """
     shares = [
         bar.share(run["values"][bar.value]) if bar.bar else float(run["values"][bar.value] > 0) * 1e9 for bar in bars
     ]
-    return max(shares, default=float(run["machine"]["others_percent"]))
+    return max(shares) if shares else float(run["machine"]["others_percent"])
 
 
 def judged(bar: Bar, run: Run) -> str:

@@ -61,6 +61,7 @@ async def _with_a_log(s: Stage, events: int) -> tuple[Seat, int]:
     [first] = await seats(s, [endpoint_id], watcher)
     await first.ask_until("prompt.ended")
     watcher.end()
+    s.server.stop()
     s.end()
     s.processes.clear()
     sessions = max(1, events // (9 * PROMPTS_EACH))

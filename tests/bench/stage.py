@@ -146,7 +146,9 @@ class Stage:
         return {"control plane": memory_mib(self.server.pid)["rss"]}
 
     def end(self) -> None:
-        """End every process."""
+        """End every process; the server first and at once: nothing is measured any more, and its files go too."""
+        if self.server.running:
+            self.server.kill()
         for process in self.processes:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
@@ -156,8 +158,6 @@ class Stage:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(10)
-        if self.server.running:
-            self.server.stop()
 
 
 class _Identified(msgspec.Struct):
