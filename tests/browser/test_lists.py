@@ -21,6 +21,7 @@ from tests.browser.conftest import NewContext
 from tests.browser.desks import desk, fleet, loop, new_desk, stalled_at_step_two  # noqa: F401  # fixtures
 from tests.end_to_end.client import Api as DeskApi
 from tests.end_to_end.fleet import Desk, Fleet
+from tests.end_to_end.server import until
 from tests.end_to_end.test_real_runtime import Agent
 from tests.foreign.work import answers, starts_then_dies
 from tests.web.visitor import Visitor, join
@@ -140,6 +141,32 @@ def test_attention_comes_is_taken_and_put_aside_by_keys_alone(
     expect(page.locator("#aside")).to_contain_text("put aside by you: the client calls back")
     page.get_by_role("button", name="Take back").click()
     expect(page).to_have_title("(1) Attention · Caisey")
+
+
+def test_the_browser_tells_a_label_and_a_place_and_never_output(
+    api: Api, group: str, technician: Visitor, new_context: NewContext
+) -> None:
+    context = new_context(technician)
+    context.add_init_script(
+        """
+        window.told = [];
+        window.Notification = class {
+            constructor(title, options) { window.told.push([title, options.body]); }
+            static permission = "granted";
+            close() {}
+        };
+        Object.defineProperty(document, "hidden", { get: () => window.away === true });
+        """
+    )
+    page = context.new_page()
+    page.goto("/attention")
+    expect(page.get_by_text("This browser tells you of new lines.")).to_be_visible()
+    page.evaluate("window.away = true")
+    looks_alike(api, group, "ACCT-99")
+    until(lambda: page.evaluate("window.told.length"), within=60, what="a notice of the browser", pause=0.2)
+    [[title, body]] = page.evaluate("window.told")
+    assert title == "Needs you: Looks like a computer that is known"
+    assert body.startswith("ACCT-99 · group ")
 
 
 def test_several_are_put_aside_at_once(api: Api, group: str, technician: Visitor, new_context: NewContext) -> None:

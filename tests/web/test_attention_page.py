@@ -105,6 +105,17 @@ def test_several_are_taken_with_one_press(api: Api, group: str, people: People) 
     assert "1 of 2 were done." in gone.text
 
 
+def test_a_first_action_of_a_line_that_changed_sends_nothing(api: Api, group: str, people: People) -> None:
+    line = alarms(api, group)[0]
+    anna = people("technician", group)
+    form = anna.get("/attention").form("/attention/act")
+    csrf = next(value for name, value in form.fields if name == "csrf")
+    for item_id in (line, "call:tcl_gone"):
+        page = anna.post("/attention/first", {"csrf": csrf, "key": uuid.uuid4().hex, "item": item_id, "code": "check"})
+        assert page.status == 409
+        assert "This line has changed: nothing was sent." in page.text
+
+
 def test_who_may_only_look_has_no_buttons(api: Api, group: str, people: People) -> None:
     line = alarms(api, group)[0]
     viewer = people("viewer", group)

@@ -131,6 +131,16 @@ def test_an_agent_is_removed_from_service_with_a_reason(api: Api, group: str, pe
     assert "Its key counts as stolen" in done.text
 
 
+def test_a_decision_that_is_not_open_any_more_says_so(group: str, endpoint: str, people: People) -> None:
+    anna = people("technician", group)
+    form = anna.get(f"/endpoints/{endpoint}?show=network").form(f"/endpoints/{endpoint}/look")
+    fields = [(name, value) for name, value in form.fields if name in ("csrf", "key")]
+    page = anna.post(f"/endpoints/{endpoint}/decide", [*fields, ("do", "review"), ("reason", "looked")])
+    assert page.status == 409
+    assert "No journal of this computer went back in time" in page.text
+    assert anna.post(f"/endpoints/{endpoint}/decide", [*fields, ("do", "nonsense")]).status == 200
+
+
 def test_what_one_may_not_see_is_not_there(api: Api, endpoint: str, people: People, person: Person) -> None:
     stranger = people("owner", api.group())
     for show in SHOWS:

@@ -20,13 +20,14 @@ def attention(
     ctx: typer.Context,
     *,
     most: Annotated[int, typer.Option("--most", metavar="N", min=1, help="At most so many.")] = 50,
+    aside: Annotated[bool, typer.Option("--aside", help="Only what was put aside until later.")] = False,
 ) -> None:
     """What waits for a person, most urgent first."""
     from caisey.cli import spans
     from caisey.cli.sessions import names_of_endpoints
 
     run = begin(ctx)
-    items = list(run.api.items("/attention", most=most))
+    items = list(run.api.items("/attention", most=most, aside="only" if aside else "hide"))
     if run.json:
         run.terminal.json({"items": items})
         return
@@ -45,11 +46,15 @@ def attention(
             ]
         )
     columns = [Column("WHAT"), Column("COMPUTER"), Column("SINCE"), Column("NEXT"), Column("ABOUT", keep=True)]
-    run.terminal.table(columns, rows, empty=f"Nothing needs you. As of {_now(now_ms)}.")
+    run.terminal.table(columns, rows, empty=_nothing(now_ms, aside=aside))
     if items:
         run.terminal.say("Why, and what may be done: caisey story ID")
         for reason in dict.fromkeys(str(item["reason"]) for item in items[:1] if item.get("reason")):
             run.terminal.say(f"First: {reason}")
+
+
+def _nothing(now_ms: int, *, aside: bool) -> str:
+    return "Nothing is put aside." if aside else f"Nothing needs you. As of {_now(now_ms)}."
 
 
 def _where(item: dict[str, Any]) -> str:

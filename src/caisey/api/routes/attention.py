@@ -49,15 +49,16 @@ _ONE: Final = f"""
     SELECT {COLUMNS} FROM attention a LEFT JOIN attention_snoozes s ON s.key = a.key WHERE {_SEEN_BY} AND a.key = ?3
 """  # noqa: S608
 _ASIDE: Final = f"""
-    SELECT {COLUMNS} FROM attention_snoozes s JOIN attention a ON s.key = a.key WHERE {_SEEN_BY} AND s.until_ms > ?3
+    SELECT {COLUMNS} FROM attention_snoozes s CROSS JOIN attention a ON s.key = a.key WHERE {_SEEN_BY} AND s.until_ms > ?3
     LIMIT {COUNTED}
 """  # noqa: S608
 _TOTAL: Final = f"SELECT count(*) FROM (SELECT 1 FROM attention a WHERE {_SEEN_BY} LIMIT {COUNTED})"  # noqa: S608
 _NEWEST: Final = """
     SELECT sequence, at_ms FROM events WHERE organization_id = ? ORDER BY sequence DESC LIMIT 1
 """
+# CROSS JOIN: open work is little, sessions are many; the planner would begin with the sessions.
 _WORK: Final = """
-    SELECT s.session_id, w.due_at_ms FROM open_work w JOIN sessions s ON s.session_id = w.session_id
+    SELECT s.session_id, w.due_at_ms FROM open_work w CROSS JOIN sessions s ON s.session_id = w.session_id
     WHERE s.organization_id = ?1 AND (?2 IS NULL OR s.client_group_id IN (SELECT value FROM json_each(?2)))
         AND (?3 IS NULL OR w.endpoint_id = ?3) AND (w.due_at_ms, w.session_id) > (?4, ?5)
     ORDER BY w.due_at_ms, w.session_id LIMIT ?6

@@ -140,8 +140,7 @@ async def first(visit: Visit) -> Reply:
     line = next((one for one in page["items"] if one["id"] == item), None)
     action = None if line is None else line["first_action"]
     if line is None or action is None or action["code"] != code or not action["safe"]:
-        where = f"/sessions/{line['session_id']}?item={line['tool_call_id']}#now" if line and line["session_id"] else ""
-        return see_other(where or "/attention")
+        return await _page(visit, status=409, refused=_refusal("attention.changed", "attention.changed.hint"))
     body = {"action": action["action"], **action["body"]}
     if visit.form.seen is not None:
         body["seen"] = visit.form.seen

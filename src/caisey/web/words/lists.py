@@ -82,6 +82,8 @@ ATTENTION: Final[dict[str, str]] = {
     "attention.partly": "{done} of {all} were done. The others had changed: they are still here.",
     "attention.none_selected": "Nothing was selected.",
     "attention.select_first": "Select lines with the boxes before them.",
+    "attention.changed": "This line has changed: nothing was sent.",
+    "attention.changed.hint": "Read it again; what it offers now stands beside it.",
     "attention.reason_needed": "Say why, in a word or two.",
     "attention.reason_hint": "It stands in the log, and beside the line.",
     "attention.notify": "Tell me in this browser",

@@ -7,6 +7,8 @@ import { onPart, refresh } from "./parts.js";
 import { word } from "./words.js";
 
 const PAUSE_MS = 800;
+const MOVING_MS = 1_500;
+const HELD_MS = 6_000;
 const LOOK_AGAIN_MS = 60_000;
 const body = document.body;
 const part = () => document.getElementById("attention");
@@ -23,9 +25,21 @@ function soon(ms = PAUSE_MS) {
   }, ms);
 }
 
-// A person who selects lines or writes a reason keeps the list as it is until they are done.
+// A person who writes a reason, presses a button or is about to keeps the list as it is: nothing jumps under a hand.
+let pressed = false;
+let movedAt = 0;
+let heldSince = 0;
+addEventListener("pointerdown", () => { pressed = true; });
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { pressed = false; });
+addEventListener("pointermove", (event) => { if (event.target.closest?.("[data-lines]")) movedAt = performance.now(); });
+
 function busy() {
-  return Boolean(part().querySelector(".pop[open]"));
+  if (pressed || part().querySelector(".pop[open]")) return true;
+  const now = performance.now();
+  const moving = movedAt && now - movedAt < MOVING_MS;
+  if (!moving) heldSince = 0;
+  else heldSince ||= now;
+  return Boolean(moving && now - heldSince < HELD_MS);
 }
 
 onEvents(() => soon());

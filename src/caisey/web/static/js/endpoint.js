@@ -13,9 +13,13 @@ let planned = null;
 function soon() {
   planned ??= setTimeout(again, part().querySelector("[data-reload]") ? ASKED_MS : PAUSE_MS);
 }
+let pressed = false;
+addEventListener("pointerdown", () => { pressed = true; });
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { pressed = false; });
+
 function again() {
   planned = null;
-  if (document.hidden || part().querySelector(".pop[open], form:focus-within")) return; // nobody is disturbed
+  if (pressed || document.hidden || part().querySelector(".pop[open], form:focus-within")) return; // nobody is disturbed
   refresh(part());
 }
 onEvents((events) => {
