@@ -1,4 +1,4 @@
-"""A short run of the chaos: enough to see every kind of kill. `make chaos` makes 200."""
+"""A short run of the deaths: enough to see every kind. `make chaos` makes 200."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import os
 
 import pytest
 
-from tests.chaos.kills import run
+from tests.chaos.scenes import SCENES, run
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 
 
 @pytest.mark.timeout(400)
 def test_kills_lose_nothing_and_start_nothing_twice() -> None:
     seed = int(os.environ.get("SEED", "7"))
-    report = run(seed, kills=12)
+    report = run("kills", seed, SCENES["kills"].small)
     assert not report.broken, report.text()
-    assert report.accepted > 20
-    assert min(report.kills.values()) > 0
+    assert report.figures["control planes"] > 0
+    assert report.figures["runtimes"] > 0
+    assert report.held
