@@ -56,6 +56,28 @@ def test_planted_flaws_are_found_by_their_checks() -> None:
     assert all(results[name]["expected"] and results[name]["found"] for name in wanted)
 
 
+@pytest.mark.end_to_end
+def test_by_hand_what_needs_its_death_is_not_tried(tmp_path: Path) -> None:
+    only = ("--only", "answers a ping", "--only", "says goodbye", "--only", "enrolls with the token")
+    words = [*command(), "conformance", "runtime", "--json", *only]
+    runtime = [sys.executable, "-m", "caisey.runtime"]
+    state = ["--state-dir", str(tmp_path / "state")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as checking:
+        assert checking.stderr is not None
+        url = checking.stderr.readline().split()[-1]
+        token = checking.stderr.readline().split()[-1]
+        subprocess.run([*runtime, "enroll", "--url", url, "--token", token, *state], check=True, timeout=60, cwd=ROOT)
+        with subprocess.Popen([*runtime, "run", *state], stderr=subprocess.DEVNULL, cwd=ROOT) as running:
+            try:
+                said, _ = checking.communicate(timeout=60)
+            finally:
+                running.terminate()
+                running.wait(20)
+    found = {each["check"]: each["outcome"] for each in json.loads(said)["checks"]}
+    assert found == {"enrolls with the token": "passed", "answers a ping": "passed", "says goodbye": "not tried"}
+    assert checking.returncode == 0
+
+
 def test_a_runtime_that_does_not_come_is_told_with_its_log() -> None:
     words = [*command(), "conformance", "runtime", "--enroll", f"{sys.executable} -c 'raise SystemExit(\"no way\")'"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)

@@ -42,7 +42,7 @@ class Record(msgspec.Struct, kw_only=True):
     pid: int | None = None
     process_key: str | None = None
     execution: Frame | None = None
-    streams: dict[str, bytes] = {}
+    streams: dict[str, bytearray] = {}
     confirmed: dict[str, int] = {}
 
     @property

@@ -77,7 +77,7 @@ def output_again(record: Record) -> list[Output]:
     frames = []
     for stream, data in record.streams.items():
         for offset in range(record.confirmed.get(stream, 0), len(data), limits.OUTPUT_CHUNK_BYTES):
-            chunk = data[offset : offset + limits.OUTPUT_CHUNK_BYTES]
+            chunk = bytes(data[offset : offset + limits.OUTPUT_CHUNK_BYTES])
             frames.append(Output(attempt=reference(record.key), stream=stream, offset=offset, data=chunk))  # type: ignore[arg-type]
     return frames
 

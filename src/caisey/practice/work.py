@@ -28,7 +28,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def summary(data: bytes, *, truncated: bool = False) -> Frame:
+def summary(data: bytes | bytearray, *, truncated: bool = False) -> Frame:
     """What `execution` says of one stream."""
     return {
         "bytes": len(data),
@@ -116,10 +116,11 @@ class Work:
         record = self.in_journal
         for start in range(0, len(text), limits.OUTPUT_CHUNK_BYTES):
             chunk = text[start : start + limits.OUTPUT_CHUNK_BYTES]
-            held = record.streams.get(stream, b"")
-            record.streams[stream] = held + chunk
+            held = record.streams.setdefault(stream, bytearray())
+            offset = len(held)
+            held += chunk
             if say:
-                await self.send(self.output_frame(len(held), chunk, stream))
+                await self.send(self.output_frame(offset, chunk, stream))
 
     def output_frame(self, offset: int, data: bytes, stream: str = "stdout") -> Frame:
         return {

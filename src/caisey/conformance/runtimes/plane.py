@@ -6,10 +6,11 @@ Owns the keys, the server and what a check may do to the handshake. It judges no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Generator, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -74,6 +75,14 @@ class Handshake:
     at: float = field(default_factory=time.monotonic)
 
 
+class _Server(uvicorn.Server):
+    """It takes no signals: Ctrl-C is for the command that it is a part of."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
 class Plane:
     """See the module. Everything happens on one event loop."""
 
@@ -89,7 +98,7 @@ class Plane:
         self.url = ""
         self.within_s = within_s
         self._token = make_token(secrets.token_bytes(TOKEN_SECRET_BYTES), self.public_key)
-        self._server: uvicorn.Server | None = None
+        self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
     @property
@@ -124,7 +133,7 @@ class Plane:
             ws_per_message_deflate=False, ws_max_size=limits.MESSAGE_BYTES, ws_ping_interval=None,
             timeout_graceful_shutdown=1,
         )  # fmt: skip
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{listening.getsockname()[1]}"

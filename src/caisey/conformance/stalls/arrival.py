@@ -6,6 +6,7 @@ Owns what is specified there, and the acts that bring it about.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Final
 
 from caisey.conformance.bench import Bench, newest, stands, verdicts
@@ -78,15 +79,17 @@ async def runs_unheard(work: Work) -> None:
 async def malformed_call(bench: Bench, effect: Effect) -> Found:
     """A call whose arguments do not fit is refused with its faults; nothing leaves the control plane."""
     wrong = {"tool": "shell", "arguments": {"command": 7}, "effect": effect}
+    began = time.monotonic()
     try:
         await bench.client.post(f"/sessions/{bench.session_id}/prompts", {"tool_calls": [wrong]})
     except RefusedError as refused:
+        seconds = time.monotonic() - began
         kind = refused.code.partition(".")[2]
         faults = ["shape_faults"] if refused.problem.get("errors") else []
         events = [event["type"] for event in await bench.client.events(bench.session_id)]
         ran = "no" if "attempt.dispatched" not in events else "sent"
         return Found(
-            verdicts=((kind, ran),), then="done", seconds=0.0, code=refused.code, evidence=tuple(faults),
+            verdicts=((kind, ran),), then="done", seconds=seconds, code=refused.code, evidence=tuple(faults),
             label=str(refused.problem.get("title", "")),
         )  # fmt: skip
     return Found(failure="the call was accepted")
