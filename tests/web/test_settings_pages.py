@@ -44,6 +44,7 @@ def test_a_member_from_the_form_to_the_first_sign_in(plane: Plane, api: Api, per
     link = re.search(r"http://\S+/join/[\w-]{43}", page.text)
     assert link is not None
     assert page.answer.headers["cache-control"] == "no-store"
+    assert "ends in 24 h" in page.text
     grace = Visitor(plane)
     grace.post(link[0].removeprefix(plane.url), {"password": PASSWORD})
     me = grace.send("GET", "/api/v1/me").json()

@@ -56,7 +56,7 @@ class Rendering:
             browser_name=named,
         )
         self._environment.globals.update(
-            w=word,
+            w=_word,
             words=WORDS,
             static=static_files.url,
             icon=lambda name: _icon(static_files, name),
@@ -80,6 +80,13 @@ def compressed(body: bytes, accepted: str | None) -> tuple[bytes, tuple[tuple[st
     if "gzip" not in (accepted or "").lower():
         return body, (("vary", "accept-encoding"),)
     return gzip.compress(body, GZIP_LEVEL, mtime=0), (("content-encoding", "gzip"), ("vary", "accept-encoding"))
+
+
+def _word(key: str, /, **values: object) -> str:
+    """The words of `key`; a value that is markup already (a time, say) stays markup, every other one is escaped."""
+    if any(isinstance(value, Markup) for value in values.values()):
+        return escape(WORDS[key]).format(**values)
+    return word(key, **values)
 
 
 @pass_context
