@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caisey.cli import machine
-from caisey.cli.demo.household import Household, Process, children, environment
+from caisey.cli.demo.household import Household, Process, children, environment, is_over
+from caisey.cli.spans import to_ms
 
 if TYPE_CHECKING:
     from caisey.cli.client import Api
@@ -113,14 +114,24 @@ class Computer:
     def block_starts(self) -> list[int]:
         """Freeze the process that starts commands, and take those away that wait for one: work is received, not begun.
 
-        The agent itself goes on; `lose_power` ends the frozen one as well. Returns which one that is.
+        The agent itself goes on, and has seen that they are gone; `lose_power` ends the frozen one as well. Returns
+        which one that is.
         """
         starters = children(self.pid)
+        waiting = []
         for starter in starters:
             os.kill(starter, signal.SIGSTOP)
-            for waiting in children(starter):
-                os.kill(waiting, signal.SIGKILL)
+            waiting += children(starter)
+        for one in waiting:
+            os.kill(one, signal.SIGKILL)
+        machine.wait_until(lambda: all(map(is_over, waiting)), "The end of what waited for a command")
+        known = self._api.now_ms()
+        self.wait_for(lambda shown: _proved_ms(shown) > known, f"A sign of life of {self.name}")
         return starters
+
+    def proved_ms(self) -> int:
+        """When it last proved that it answers."""
+        return _proved_ms(self.shown())
 
     # -- its own record -----------------------------------------------------------------------------------------------
 
@@ -138,7 +149,8 @@ class Computer:
     def _begin(self, **environment: str) -> Process:
         words = ["-m", "caisey.cli.main", *self._command(), "--state-dir", str(self.state_dir)]
         name = f"agent of {self.name}"
-        return self._household.start(name, words, f"{self.name}.log", prefix=self._prefix(), extra=environment)
+        log = f"{self.name}.log"
+        return self._household.start(name, words, log, home=self.state_dir, prefix=self._prefix(), extra=environment)
 
     def _command(self) -> list[str]:
         return ["runtime", "run"]
@@ -154,6 +166,10 @@ class Computer:
 
     def _incarnations(self, endpoint: Document | None = None) -> list[Any]:
         return [runtime.get("incarnation") for runtime in (endpoint or self.shown()).get("runtimes") or []]
+
+
+def _proved_ms(endpoint: Document) -> int:
+    return to_ms((endpoint.get("sendable") or {}).get("proved_at")) or 0
 
 
 class BootingComputer(Computer):

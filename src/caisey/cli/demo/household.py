@@ -29,7 +29,7 @@ class Process:
     """One program of ours in a session of its own. It is killed when the demonstration ends, however that ends."""
 
     def __init__(
-        self, name: str, words: Sequence[str], log: Path, *, prefix: Sequence[str] = (), extra: Mapping[str, str]
+        self, name: str, words: Sequence[str], log: Path, *, home: Path, prefix: Sequence[str], extra: Mapping[str, str]
     ) -> None:
         self.name = name
         self.log = log
@@ -42,7 +42,7 @@ class Process:
                 stderr=descriptor,
                 start_new_session=True,
                 env={**environment(), **extra},
-                cwd=log.parent,
+                cwd=home,
             )
         finally:
             os.close(descriptor)
@@ -100,11 +100,16 @@ class Household:
         words: Sequence[str],
         log: str,
         *,
+        home: Path | None = None,
         prefix: Sequence[str] = (),
         extra: Mapping[str, str] | None = None,
     ) -> Process:
-        """Start a program; its output goes to `log` in the directory. `extra`: more of its environment."""
-        process = Process(name, words, self.path / log, prefix=prefix, extra=extra or {})
+        """Start a program; its output goes to `log` in the directory.
+
+        `home`: where it works, so that it is found with all it starts. `extra`: more of its environment.
+        """
+        home = home if home is not None and home.is_dir() else self.path
+        process = Process(name, words, self.path / log, home=home, prefix=prefix, extra=extra or {})
         self._processes.append(process)
         return process
 
@@ -178,6 +183,14 @@ def living_below(directory: Path) -> Iterator[int]:
             with contextlib.suppress(OSError):
                 if (entry / "cwd").readlink().is_relative_to(directory):
                     yield int(entry.name)
+
+
+def is_over(pid: int) -> bool:
+    """Whether it has ended: gone, or a zombie, which has closed everything it had."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
 
 
 def children(pid: int) -> list[int]:

@@ -22,6 +22,7 @@ from caisey.cli.faults import CliFault, Problem, Unreachable, fault_line
 LOOK_EVERY_S = 0.04
 WITHIN_S = 60.0
 LONGEST_MS = 90_000
+TRIES = 10
 PATIENCE_S = 0.6
 """A state that passes by itself is shown when it has lasted this long: what goes well is not narrated."""
 _PASSING = frozenset({"queued.check", "acknowledged", "started"})
@@ -44,6 +45,7 @@ class Scene:
         self._began = time.monotonic()
         self._known: tuple[str, str, float] | None = None
         self._said: tuple[Any, ...] | None = None
+        self._told: tuple[Any, ...] | None = None
         self._passing: tuple[tuple[Any, ...], float] | None = None
         self._session_id = ""
 
@@ -113,6 +115,7 @@ class Scene:
         if attempt["verdict"] and attempt["verdict"]["label"] != now["label"]:
             self.concluded(attempt)
         self._show(call, firmly=True)
+        self._told = self._said
         self.screen.tells(_ran(call, attempt), now["summary"], now["next_actions"])
         self.screen.evidence(attempt["evidence"])
         words = attempt["verdict"] or now
@@ -184,15 +187,22 @@ class Scene:
         self, prompt_id: str, action: str, *, step: int = 1, reason: str, quietly: bool = False, **fields: Any
     ) -> Document:
         """Take an action that is offered, as somebody who has just read the request."""
-        prompt = self.prompt(prompt_id)
-        call = current(prompt, step)
-        offered = next((item for item in call["now"]["next_actions"] if item["action"] == action), None)
-        body = {"action": action, "reason": reason, "seen": prompt["sequence"], **fields}
-        detail = str((fields.get("arguments") or {}).get("command") or fields.get("data") or "").strip()
-        if not quietly:
-            self.screen.decides(self.me, offered["label"] if offered else action, detail)
-        answer: Document = self.api.post(f"/tool-calls/{call['id']}/actions", body, key=new_key())
-        return answer
+        for tried in range(TRIES):
+            prompt = self.prompt(prompt_id)
+            call = current(prompt, step)
+            if tried == 0 and not quietly:
+                offered = next((item for item in call["now"]["next_actions"] if item["action"] == action), None)
+                detail = str((fields.get("arguments") or {}).get("command") or fields.get("data") or "").strip()
+                self.screen.decides(self.me, offered["label"] if offered else action, detail)
+            body = {"action": action, "reason": reason, "seen": prompt["sequence"], **fields}
+            try:
+                answer: Document = self.api.post(f"/tool-calls/{call['id']}/actions", body, key=new_key())
+            except Problem as problem:
+                if problem.code != "action.stale" or tried == TRIES - 1:
+                    raise  # else: something came in between; it is read, and the decision stands
+            else:
+                return answer
+        raise AssertionError("the last try returns or raises")
 
     # -- what came of it ----------------------------------------------------------------------------------------------
 
@@ -201,10 +211,9 @@ class Scene:
 
         `refused`: a request before this one was. `before`: what was done that is no event of the session.
         """
-        said = self._said
         call = self.until(prompt_id, lambda c: c["state"] in ("ended", "waiting"), step=step)
         attempt = call["attempts"][-1]
-        if self._said != said:
+        if self._told != self._said:
             self.screen.tells(ran_words(attempt["verdict"]), call["now"]["summary"])
         after = judging.standing(attempt)
         assert self._known is not None, "a scene says when its stall is known"

@@ -8,13 +8,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from caisey.cli import machine
 from caisey.cli.demo.computer import BootingComputer, Computer
 from caisey.cli.demo.judging import Found
 from caisey.cli.demo.scene import Document, Scene, has, shell, stands
 from caisey.cli.faults import CliFault
-from caisey.cli.spans import to_ms
 
-YOUNG_S = 0.5
+YOUNG_MS = 500
 """A proof of life so young that a frame goes out without a question first."""
 TRIES = 5
 
@@ -42,7 +42,7 @@ def _sent_into_silence(s: Scene, computer: Computer) -> str:
     that: then it is kept back, as it should be, and everything is done once more.
     """
     for _ in range(TRIES):
-        computer.wait_for(lambda endpoint: _young(s, endpoint), "A fresh proof of life")
+        machine.wait_until(lambda: s.api.now_ms() - computer.proved_ms() < YOUNG_MS, "A fresh proof of life")
         computer.freeze()
         frozen = computer.pid
         prompt = str(s.send(shell(f"echo ran >> {s.trace}; echo done"))["id"])
@@ -64,11 +64,6 @@ def _proved_not_to_run(call: Document) -> bool:
     return bool(call["attempts"][0]["verdict"]["ran"] == "no")
 
 
-def _young(s: Scene, endpoint: Document) -> bool:
-    proved_ms = to_ms((endpoint.get("sendable") or {}).get("proved_at")) or 0
-    return s.api.now_ms() - proved_ms < YOUNG_S * 1000
-
-
 def died_before_start(s: Scene) -> Found:
     """The request is in the computer's record, and the agent dies before it lets the command go."""
     computer = s.computer()
@@ -77,9 +72,10 @@ def died_before_start(s: Scene) -> Found:
         s.does(f"kill -STOP {' '.join(map(str, starters))}", "what starts commands there freezes")
         prompt = s.ask(shell(f"echo ran >> {s.trace}; echo done"))
         s.until(prompt, stands("acknowledged"))
-        _dies(s, computer)
+        _dies(s, computer, "the agent dies before it starts the command")
         s.known(prompt, has("runtime_died"))
         _returns(s, computer)
+        s.until(prompt, has("answered"))
         return s.ends(prompt)
 
 

@@ -100,6 +100,7 @@ def _play(stage: Stage, screen: Screen, expected: Expectation, number: int, coun
         try:
             judged = Judged(expected, SCENES[expected.name](scene), shown=scene.shown)
         except CliFault as fault:
+            stage.doubt(expected.computer)
             judged = Judged(expected, broken=" ".join(fault.lines()), shown=scene.shown)
     screen.judged(judged)
     return judged

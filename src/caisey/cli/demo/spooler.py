@@ -49,7 +49,7 @@ def spooler(s: Scene) -> Found:
     s.me = "Kim"
     panel = s.api.get(f"/prompts/{prompt}/awareness")
     _show(s, panel)
-    s.act(prompt, "resume", step=3, reason="the spooler is stopped; start it", seen=panel["seen"])
+    s.act(prompt, "resume", step=3, reason="the spooler is stopped; start it")
     found = s.ends(prompt, step=3)
     return found._replace(also=(*_of_panel(panel), *_of_end(s, prompt)))
 

@@ -50,6 +50,7 @@ class Stage:
         self.people: dict[str, Api] = {}
         self.owner_token = ""
         self._computers: dict[str, Computer] = {}
+        self._doubtful: set[str] = set()
         self._control_plane: Process | None = None
 
     @contextmanager
@@ -105,8 +106,15 @@ class Stage:
             kind = _KINDS.get(name, Computer)
             found = self._computers[name] = kind(self.household, self.people["owner"], self.url, name)
             found.enroll()
+        if name in self._doubtful:
+            self._doubtful.remove(name)
+            found.lose_power()
         found.make_ready()
         return found
+
+    def doubt(self, name: str) -> None:
+        """A scene on this computer broke: it is started anew before the next one."""
+        self._doubtful.add(name)
 
     @contextmanager
     def windows(self, computer: Computer, **fields: Any) -> Iterator[None]:
