@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +16,35 @@ from typer.testing import CliRunner
 from caisey.cli.program import app
 from caisey.conformance import bench, page, report, stalls
 from caisey.conformance.stalls import STALLS
+from tests.conformance_command.bad_control_plane import DEFECTS
 from tests.end_to_end.client import Api
-from tests.end_to_end.server import Server, command
+from tests.end_to_end.server import Server, command, until
 
 pytestmark = pytest.mark.end_to_end
 
+BAD = Path(__file__).with_name("bad_control_plane.py")
 SLACK = "15"
 """Other tests run beside this one on the same two cores."""
+
+
+class Program(Server):
+    """A control plane that another program serves."""
+
+    def __init__(self, data_dir: Path, program: list[str]) -> None:
+        super().__init__(data_dir)
+        self._program = program
+
+    def __enter__(self) -> Program:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self._program, "serve", "--data-dir", str(self.data_dir), "--listen", f"127.0.0.1:{self.port}"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        until(self.ready, within=60, what="/readyz answers 200")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
 
 @pytest.mark.timeout(300)
@@ -74,6 +97,27 @@ def test_a_cell_that_is_not_as_specified_is_named_and_ends_with_1(
     assert "an exit code · read_only" not in done.stderr
     assert "1 of 3 cells are not as specified." in done.stderr
     assert "✗" in done.stdout
+
+
+def test_defects_of_a_control_plane_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Program(tmp_path / "data", [sys.executable, str(BAD)]) as bad:
+        file = tmp_path / "token"
+        file.touch(mode=0o600)
+        file.write_text(bad.token("admin"))
+        monkeypatch.setattr(bench, "WITHIN_S", 6.0)
+        only = [word for cell, _ in DEFECTS.values() for word in ("--only", cell.replace(" · ", " "))]
+        sound = ["--only", "an exit code mutating"]
+        words = ["--url", bad.url, "--token-file", str(file), "--slack", SLACK, "--json", *only, *sound]
+        done = CliRunner().invoke(app, ["conformance", *words])
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["cells_played"]) == (1, len(DEFECTS) + 1), done.output
+    wrong = {
+        (f"{cell['stall']} · {cell['effect']}", difference["column"])
+        for cell in found["cells"]
+        for difference in cell["differences"]
+    }
+    assert wrong >= set(DEFECTS.values())
+    assert {cell for cell, _ in wrong} == {cell for cell, _ in DEFECTS.values()}
 
 
 def test_what_the_test_made_is_taken_away_again_unless_it_is_kept(target: list[str], server: Server) -> None:
