@@ -18,7 +18,6 @@ from tests.browser.desks import (
     new_desk,
     open_session,
     said,
-    spooler,
     stalled_at_step_two,
 )
 from tests.end_to_end.client import shell
@@ -404,8 +403,6 @@ def test_a_malformed_answer_is_pointed_at(page: Page, desk: Desk) -> None:
 
 def test_more_than_one_open_thing(page: Page, desk: Desk) -> None:
     stalled_at_step_two(desk)
-    desk.ask(shell("sleep"), script=spooler(runs_until(Gate())))
-    desk.runtime.script = runs_until(Gate())
     desk.ask(shell("wait"), script=runs_until(Gate()))
     open_session(page, desk)
     now_says(page, "Stopped at step 2")
