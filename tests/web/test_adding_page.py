@@ -27,7 +27,7 @@ def test_one_command_and_how_far_it_has_come(api: Api, group: str, people: Peopl
     assert made.status == 200
     assert "caisey runtime enroll --url" in made.text
     assert "caisey runtime install" in made.text
-    assert "It works 2 times, until" in made.text
+    assert "It works 2 times, and ends" in made.text
     assert "Nobody has used the command yet." in made.text
     token = api.get("/enrollment-tokens", limit=1)["items"][0]
     again = admin.get(f"/endpoints/add/{token['id']}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from caisey.api.call import Call
-from caisey.api.documents import AttentionItem, FirstAction, OpenWork, Snoozed
+from caisey.api.list_documents import AttentionItem, FirstAction, OpenWork, Snoozed
 from caisey.api.telling import Names, telling_for
 from caisey.api.times import at
 from caisey.control.attention import RANK_ALARM

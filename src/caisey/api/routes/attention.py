@@ -15,8 +15,8 @@ from msgspec import Meta
 from caisey.api import attention_lines, scope
 from caisey.api.attention_lines import COLUMNS, Row
 from caisey.api.call import Answer, Call, Route
-from caisey.api.documents import AttentionPage, OpenWork
 from caisey.api.fields import GivenReason, Id
+from caisey.api.list_documents import AttentionPage, OpenWork
 from caisey.api.pages import Page, PageQuery, decode_cursor, encode_cursor
 from caisey.api.problem import shape_fault
 from caisey.api.times import at, ms_of

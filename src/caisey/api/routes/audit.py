@@ -13,8 +13,9 @@ import msgspec
 from msgspec import Meta, field
 
 from caisey.api.call import Answer, Call, Route, Sending
-from caisey.api.documents import AuditKey, AuditSearch, AuditVerified, BreakShown, EventShown
+from caisey.api.documents import AuditKey, EventShown
 from caisey.api.fields import Id
+from caisey.api.list_documents import AuditSearch, AuditVerified, BreakShown
 from caisey.api.pages import Cursor, Page, PageQuery, decode_cursor, encode_cursor, page_of
 from caisey.api.routes.events import READ_AT_ONCE, EventsQuery
 from caisey.api.sending import Lines

@@ -15,7 +15,7 @@ from msgspec import Meta, field
 from caisey.api import scope
 from caisey.api.attention_lines import LITERAL_LENGTH, scene_of
 from caisey.api.call import Answer, Call, Route
-from caisey.api.documents import (
+from caisey.api.list_documents import (
     ChangeShown,
     EndpointsSummary,
     GroupCount,

@@ -13,8 +13,9 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from caisey.api import scope
 from caisey.api.call import Answer, Call, Route
-from caisey.api.documents import EndpointShown, EndpointsPage, FactShown, RemovingShown, RuntimeShown, SendableShown
+from caisey.api.documents import EndpointShown, FactShown, RemovingShown, RuntimeShown, SendableShown
 from caisey.api.fields import GivenReason, Id, Name, Tag
+from caisey.api.list_documents import EndpointsPage
 from caisey.api.pages import PageQuery, decode_cursor, page_of
 from caisey.api.times import at
 from caisey.control import attention

@@ -22,7 +22,7 @@ MESSAGE: Final = 4_000
 _MOST: Final = 2**62
 STATES: Final = {"running": "done", "stopped": "plain", "failed": "ask", "unknown": "plain"}
 LEVELS: Final = {"critical": "alarm", "error": "ask", "warning": "wait"}
-NEARLY_FULL: Final = 0.9
+CHANGES: Final = ("start", "stop", "restart", "enable", "disable")
 
 
 class Column(NamedTuple):
@@ -61,6 +61,7 @@ class Service(NamedTuple):
     manager: str
     at: str
     href: str
+    actions: tuple[str, ...]
 
 
 def tables(tool: str, result: Any) -> list[Table]:
@@ -85,9 +86,18 @@ def services(items: Sequence[Document]) -> list[Service]:
                 manager=one_line(str(result.get("manager") or ""), 40),
                 at=item["at"],
                 href=f"/sessions/{item['session_id']}?step={item['tool_call_id']}",
+                actions=_offered(state, enabled),
             )
         )
     return found
+
+
+def _offered(state: str, enabled: Any) -> tuple[str, ...]:
+    """The changes that make sense from what was said last; all of them where it said little."""
+    useless = {"running": {"start"}, "stopped": {"stop"}}.get(state, set())
+    if isinstance(enabled, bool):
+        useless = useless | {"enable" if enabled else "disable"}
+    return tuple(action for action in CHANGES if action not in useless)
 
 
 # -- one table for each list of a result ---------------------------------------------------------------------------
