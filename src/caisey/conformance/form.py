@@ -52,10 +52,10 @@ SPANS: Final[dict[str, tuple[str, float]]] = {
     "stall": ("stall_after", WINDOWS["stall_after"]),
     "busy": ("5 s", 5.0),
     "hold": ("hold_expiry", 2.0),
-    "return": ("the control plane's return", 10.0),
+    "return": ("10 s of its return", 10.0),
 }
-"""The spans that a bar may name, with their length under `WINDOWS`. `hold`: the row's own policy. `return`: from the
-kill of the control plane; it starts, the agents come back, and their journals are asked."""
+"""The spans that a bar may name, with their length under `WINDOWS`. `hold`: the row's own policy. `return`: from
+when the control plane serves again; the agents come back, each after its back-off, and their journals are asked."""
 
 
 @dataclass(frozen=True)

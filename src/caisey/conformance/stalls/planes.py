@@ -5,9 +5,10 @@ Owns what is specified there, and how it is brought about. They take a control p
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
-from caisey.conformance.bench import Bench, newest
+from caisey.conformance.bench import Bench, newest, verdicts
 from caisey.conformance.form import AGAIN, EFFECTS, Effect, Expected, Found, Known, Prompt, Stall, every
 from caisey.conformance.stalls.arrival import DONE
 from caisey.practice.plays import play
@@ -36,8 +37,13 @@ async def killed_unanswered(bench: Bench, effect: Effect) -> Found:
     await bench.client.send("PUT", path, {"ack_window_s": 60.0})
     prompt = await bench.state(await bench.ask(), "dispatched")
     await bench.restart_control_plane()
+    began = time.monotonic()
+    prompt = await bench.until(prompt, lambda p: verdicts(p)[0][1] != "open")
+    seconds = time.monotonic() - began
     prompt = await bench.settled(prompt)
-    return await bench.found(prompt)
+    found = await bench.found(prompt)
+    found.seconds = seconds if verdicts(prompt)[0][1] != "open" else None
+    return found
 
 
 STALLS: Final = (
@@ -51,7 +57,7 @@ STALLS: Final = (
         every(
             EFFECTS,
             Expected(
-                (("orphaned", "no"), DONE), known=Known("return"), by_itself=(AGAIN,),
+                (("orphaned", "no"), DONE), known=Known("return", since="its return"), by_itself=(AGAIN,),
                 evidence=("statement:never_received",),
             ),
         ),
