@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from caisey.control import verification
 from tests.api.plane import Api, Plane, shell
 
 
@@ -111,6 +113,26 @@ def test_the_chain_is_verified_up_to_a_head_that_is_signed_now(new_plane: Callab
     assert found["holds"]
     assert found["verified_to"] == found["target"] == found["head_sequence"] == found["events"]
     assert found["next"] is None
+
+
+def test_a_long_chain_is_verified_in_pieces(new_plane: Callable[..., Plane], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "AT_ONCE", 7)
+    monkeypatch.setattr(verification, "READ_AT_ONCE", 3)
+    api = new_plane().start().api()
+    for _ in range(4):
+        api.prompt(api.session(api.endpoint()), shell("one"))
+    pieces, cursor = [], None
+    while True:
+        found = api.get("/audit/verify", **({} if cursor is None else {"cursor": cursor}))
+        assert found["broken"] is None
+        pieces.append(found["verified_to"])
+        cursor = found["next"]
+        if cursor is None:
+            break
+        assert not found["holds"]
+    assert found["holds"]
+    assert found["events"] == found["target"] == pieces[-1]
+    assert [b - a for a, b in itertools.pairwise([0, *pieces])][:-1] == [7] * (len(pieces) - 1)
 
 
 def test_a_changed_event_is_found(new_plane: Callable[..., Plane]) -> None:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from caisey.core import audit
 from caisey.core.events import Actor
-from caisey.storage.contract import AppendFailed, Closed, Entry, Log, Overloaded, Write
+from caisey.storage.contract import AppendFailed, Closed, Entry, EventsWanted, Log, Overloaded, Write
+from caisey.storage.sqlite import reading
 from tests.storage.logs import BAD_WRITE, COUNT, KEY, ONE, SESSION, TWO, entry, every_line, in_loop, outcome, sqlite_log
 
 Opener = Callable[[], AbstractAsyncContextManager[Log]]
@@ -244,6 +245,69 @@ async def test_reading_goes_on_after_the_last(open_log: Opener) -> None:
         assert await log.read_session("ses_" + "8" * 26) == []
         assert log.newest_of_session(SESSION, 1, 2) == await log.read_session(SESSION, after=1, limit=2)
         assert log.newest_of_organization(ONE, 2, 3) == await log.read_organization(ONE, after=2, limit=3)
+
+
+def told(number: int, **payload: Any) -> Entry:
+    """An event whose every field tells it apart."""
+    kind = "user" if number % 2 else "token"
+    session = SESSION if number % 3 == 0 else None
+    return Entry(
+        ONE, session, f"kind_{number % 2}.part", 1_000 + number, Actor(kind, f"{kind}_{number}"), None, payload
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (EventsWanted(), [9, 8, 7, 6, 5, 4, 3, 2, 1]),
+        (EventsWanted(type="kind_1.part"), [9, 7, 5, 3, 1]),
+        (EventsWanted(type="kind_0."), [8, 6, 4, 2]),
+        (EventsWanted(type="kind_0"), []),
+        (EventsWanted(actor="user"), [9, 7, 5, 3, 1]),
+        (EventsWanted(actor="token_4"), [4]),
+        (EventsWanted(session_id=SESSION), [9, 6, 3]),
+        (EventsWanted(endpoint_id="ept_5"), [5]),
+        (EventsWanted(text="NEEDLE"), [7]),
+        (EventsWanted(text='a "quoted" one'), [8]),
+        (EventsWanted(text="100%"), []),
+        (EventsWanted(since_ms=1_003, until_ms=1_005), [5, 4, 3]),
+        (EventsWanted(type="kind_1.", actor="user", since_ms=1_004), [9, 7, 5]),
+    ],
+)
+def test_a_search_finds_what_fits_newest_first(open_log: Opener, wanted: EventsWanted, found: list[int]) -> None:
+    payloads: dict[int, dict[str, Any]] = {
+        5: {"endpoint_id": "ept_5"},
+        7: {"text": "a needle, really"},
+        8: {"text": 'a "quoted" one'},
+    }
+
+    @in_loop
+    async def search() -> None:
+        async with open_log() as log:
+            await log.append([entry(TWO), *(told(n, **payloads.get(n, {})) for n in range(1, 10))]).committed
+            everything = await log.search_organization(ONE, wanted, 10, 50)
+            assert [event.sequence for event in everything.events] == found
+            assert everything.searched_to == 1
+            first = await log.search_organization(ONE, wanted, 10, 2)
+            assert [event.sequence for event in first.events] == found[:2]
+            rest = await log.search_organization(ONE, wanted, first.searched_to, 50)
+            assert [event.sequence for event in rest.events] == found[2:]
+
+    search()
+
+
+@in_loop
+async def test_a_search_looks_at_a_bounded_piece(open_log: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "SEARCHED", 4)
+    async with open_log() as log:
+        await log.append([told(n) for n in range(1, 10)]).committed
+        before, seen = 10, []
+        while before > 1:
+            found = await log.search_organization(ONE, EventsWanted(type="kind_1.part"), before, 50)
+            assert found.searched_to >= before - 4
+            seen += [event.sequence for event in found.events]
+            before = found.searched_to
+        assert seen == [9, 7, 5, 3, 1]
 
 
 @in_loop
