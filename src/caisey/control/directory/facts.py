@@ -30,7 +30,7 @@ NAMES: Final[dict[str, dict[str, str]]] = {
     },
     "disk_usage": {"filesystems": "disks"},
 }
-"""For each tool: field of its result → name of the fact. A field that a result lacks says nothing."""
+"""For each tool: field of its result → name of the fact. A field that a result lacks, or that is null, says nothing."""
 
 ADDRESSES_KEPT: Final = 64
 ACCOUNT: Final = "runs_as"
@@ -59,7 +59,8 @@ def of_result(endpoint_id: str, tool: str, arguments: dict[str, Any], result: An
     """The facts in the result of a tool call, which fits its schema. Looking at one disk says nothing of the others."""
     if not isinstance(result, dict) or (tool == "disk_usage" and arguments):
         return []
-    found = [(name, result[field]) for field, name in NAMES.get(tool, {}).items() if field in result]
+    known = {field: value for field, value in result.items() if value is not None}
+    found = [(name, known[field]) for field, name in NAMES.get(tool, {}).items() if field in known]
     if tool == "network":
         found.append(("addresses", list(_addresses(result))[:ADDRESSES_KEPT]))
     return [Fact(endpoint_id=endpoint_id, name=name, value=value, source=tool, at_ms=at_ms) for name, value in found]
