@@ -30,11 +30,12 @@ Prompt = dict[str, Any]
 
 
 class Judge:
-    """Of one stage. `exact_output` is off only where bytes were changed on a channel without TLS."""
+    """Of one stage. `exact_output` is off only where bytes were changed on a channel without TLS; `gaps` are reasons
+    for which bytes may be missing, if it is said which."""
 
-    def __init__(self, stage: Stage, *, exact_output: bool = True) -> None:
+    def __init__(self, stage: Stage, *, exact_output: bool = True, gaps: tuple[str, ...] = ()) -> None:
         self._stage = stage
-        self._exact_output = exact_output
+        self._exact_output, self._gaps = exact_output, gaps
         self._known: dict[Path, tuple[int, dict[str, int]]] = {}
 
     @property
@@ -122,6 +123,9 @@ class Judge:
             if not attempt["verdict"] or attempt["verdict"]["kind"] != "answered":
                 continue
             shown = attempt["output"]["stdout"]
+            gone = sum(gap["length"] for gap in shown["gaps"])
+            if gone and all(gap["why"] in self._gaps for gap in shown["gaps"]):
+                return [] if gone + shown["stored"] == len(step.output) else [f"{gone} bytes missing, not all said"]
             if shown["gaps"] or shown["conflicts"]:
                 return [f"answered with gaps {shown['gaps']}, {shown['conflicts']} conflicts"]
             answer = self._stage.api.get(

@@ -43,7 +43,7 @@ class Scene:
     full: Size
     small: Size
     stage: Mapping[str, Any] = field(default_factory=dict)
-    exact_output: bool = True
+    judged: Mapping[str, Any] = field(default_factory=dict)
 
 
 SCENES: Mapping[str, Scene] = {
@@ -53,9 +53,9 @@ SCENES: Mapping[str, Scene] = {
         Size(24, 15),
         Size(6, 10),
         {"needs": frozenset({"proxy"}), "bridges": ("websocket", "longpoll")},
-        exact_output=False,
+        {"exact_output": False},
     ),
-    "disks": Scene(disks, Size(8, 15), Size(2, 10), {"needs": frozenset({"disk"})}),
+    "disks": Scene(disks, Size(8, 15), Size(2, 10), {"needs": frozenset({"disk"})}, {"gaps": ("spool_full",)}),
     "clocks": Scene(clocks, Size(6, 10), Size(2, 5), {"needs": frozenset({"clock"})}),
     "descriptors": Scene(descriptors, Size(8, 15), Size(4, 10)),
     "outputs": Scene(outputs, Size(50, 10), Size(50, 5)),
@@ -72,7 +72,7 @@ def run(name: str, seed: int, size: Size) -> Report:
     with tempfile.TemporaryDirectory(prefix="caisey-chaos-") as directory:
         try:
             with Stage(Path(directory), report, **scene.stage) as stage:
-                judge = Judge(stage, exact_output=scene.exact_output)
+                judge = Judge(stage, **scene.judged)
                 scene.act(stage, size.rounds, size.rate)
                 for load in stage.loads:
                     judge.settle(load)

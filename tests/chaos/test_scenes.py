@@ -51,7 +51,7 @@ def test_it_holds(stage: Stage, name: str, tmp_path: Path) -> None:
             pytest.skip(stage.missing[need])
     stage.begin(Report(name, SEED))
     scene.act(stage, scene.small.rounds, scene.small.rate)
-    judge = Judge(stage, exact_output=scene.exact_output)
+    judge = Judge(stage, **scene.judged)
     for load in stage.loads[before:]:
         judge.settle(load)
     assert not stage.report.broken, stage.report.text()

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-START_WITHIN_S = 30.0
+START_WITHIN_S = 90.0
 _PAUSE = threading.Event()
 """Never set: the wait between two looks at a condition."""
 
