@@ -177,6 +177,7 @@ CHANGES = [
         {"role": "viewer", "client_group_ids": None},
     ),
     Change("members remove usr_9", "DELETE", "/members/usr_9"),
+    Change("members sign-out usr_9", "POST", "/members/usr_9/sign-out"),
     Change("members invite usr_9", "POST", "/members/usr_9/link", {"clear_second_factor": False}),
     Change("members invite usr_9 --clear-second-factor", "POST", "/members/usr_9/link", {"clear_second_factor": True}),
     Change("groups add Acme", "POST", "/client-groups", {"name": "Acme"}),

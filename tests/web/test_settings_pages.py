@@ -356,3 +356,53 @@ def test_every_tool_has_its_page(api: Api, person: People) -> None:
             assert argument in shown.text
     for path in ("nope/1", "shell/99", "shell/x", "shell/-1"):
         assert visitor.get(f"/settings/tools/{path}").status == 404
+
+
+# -- who is in, and who stays ----------------------------------------------------------------------------------------
+
+
+def test_an_admin_signs_a_member_out(plane: Plane, person: People) -> None:
+    admin, member, owner = person("admin"), join(plane, "technician"), join(plane, "owner")
+    path = f"/settings/members/{member.member_id}"
+    page = admin.submit(admin.get(path), f"{path}/sign-out")
+    assert "They are signed out everywhere." in page.text
+    assert member.send("GET", "/account").status_code == 303
+    assert Visitor(plane).sign_in(member.email).status == 200
+    above = f"/settings/members/{owner.member_id}"
+    assert admin.post(f"{above}/sign-out", {"csrf": token_of(admin)}).status == 403
+    assert owner.send("GET", "/account").status_code == 200
+
+
+def test_the_last_owner_stays(new_plane: Callable[..., Plane]) -> None:
+    plane = new_plane().start()
+    api, owner = plane.api(), join(plane, "owner")
+    # One who was only invited does not count: they could not sign in.
+    invited = api.post("/members", {"email": "later@example.com", "role": "owner"})
+    path = f"/settings/members/{owner.member_id}"
+    for action, fields in (
+        (path, {"name": "x", "role": "admin", "reach": "all"}),
+        (path, {"name": "x", "role": "owner", "reach": "some"}),
+        (f"{path}/remove", {}),
+    ):
+        page = owner.post(action, {"csrf": token_of(owner), **fields})
+        assert page.status == 409
+        assert "No other owner could sign in then" in page.text
+    assert api.refused("DELETE", f"/members/{owner.member_id}")[1] == "member.last_owner"
+    assert api.patch(f"/members/{owner.member_id}", {"name": "Renamed"})["name"] == "Renamed"
+    link = api.post(f"/members/{invited['id']}/link")["url"].removeprefix(plane.url)
+    Visitor(plane).post(link, {"password": PASSWORD})
+    api.delete(f"/members/{owner.member_id}")
+    assert owner.send("GET", "/account").status_code == 303
+
+
+def test_wrong_passwords_stand_in_the_audit_log(new_plane: Callable[..., Plane]) -> None:
+    plane = new_plane().start()
+    member = join(plane, "viewer")
+    for _ in range(3):
+        Visitor(plane).sign_in(member.email, "wrong password 123")
+    Visitor(plane).sign_in("nobody@example.com", "wrong password 123")
+    api = plane.api()
+    found = [event for event in api.get("/audit", limit=200)["items"] if event["type"] == "member.sign_in_refused"]
+    assert [event["payload"] for event in found] == [
+        {"member_id": member.member_id, "address": "127.0.0.1", "tries": 1}
+    ]

@@ -72,7 +72,7 @@ def add(
     run = begin(ctx)
     body = {"email": email, "role": role, "name": name, "client_group_ids": client_group}
     member = run.api.post("/members", body)
-    run.done(member, f"Added: {member['id']}.")
+    run.done(member, f"Added: {member['id']}. Next: caisey members invite {member['id']}")
 
 
 @app.command("edit", cls=ApiCommand)
@@ -125,6 +125,14 @@ def invite(
         return
     run.terminal.print(str(made["url"]))
     run.terminal.say("Give it to them in private: whoever opens it first chooses the password.", "ask")
+
+
+@app.command("sign-out", cls=ApiCommand)
+def sign_out(ctx: typer.Context, member: MemberId) -> None:
+    """Sign every browser of a member out. They can sign in again."""
+    run = begin(ctx)
+    run.api.post(f"/members/{member}/sign-out")
+    run.done({"id": member, "signed_out": True}, "Signed out everywhere.")
 
 
 @app.command("set-up-link", cls=LocalCommand)

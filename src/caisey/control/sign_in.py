@@ -6,6 +6,7 @@ sign-in between password and code lives in memory for some minutes; a restart me
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 from collections import OrderedDict
@@ -32,6 +33,8 @@ STEP_LIFE_MS: Final = 10 * 60_000
 STEPS_KEPT: Final = 10_000
 STEP_BYTES: Final = 32
 EMAIL_LENGTH: Final = 254
+NOTED_EVERY_MS: Final = 5 * 60_000
+AT_THE_DOOR: Final = Actor("control_plane", "sign_in")
 
 
 class Half(NamedTuple):
@@ -63,6 +66,8 @@ class SignIn:
         self._by_address = Throttle(times, burst=20, every_ms=15_000)
         self._by_member = Throttle(times, burst=10, every_ms=30_000)
         self._by_code = Throttle(times, burst=5, every_ms=5 * 60_000)
+        self._refused: dict[str, tuple[int, int]] = {}
+        self._noting: set[asyncio.Task[None]] = set()
 
     # -- the door ---------------------------------------------------------------------------------------------------
 
@@ -80,6 +85,7 @@ class SignIn:
         member = await self._whose(email, password)
         if member is None:
             logger.info("sign_in.refused", address=place)
+            self._remember_refusal(email, place)
             raise Fault("sign_in.refused")
         self._by_address.forgive(place)
         self._by_member.forgive(key)
@@ -212,6 +218,30 @@ class SignIn:
                 credentials.use_step(draft, credential, step)
             else:
                 credentials.use_recovery_code(draft, credential, totp.recovery_digest(code))
+
+    def _remember_refusal(self, email: str, place: str) -> None:
+        """Wrong passwords of members stand in the audit log, with their number, once in a while.
+
+        Nobody waits for that: who is known would be told apart by the time it takes.
+        """
+        now = self._times.now_ms()
+        for member in self._directory.members.values():
+            if member.email != email or member.removed_at_ms is not None:
+                continue
+            tries, noted_at_ms = self._refused.get(member.member_id, (0, 0))
+            self._refused[member.member_id] = (tries + 1, noted_at_ms)
+            if now - noted_at_ms >= NOTED_EVERY_MS:
+                self._refused[member.member_id] = (0, now)
+                task = asyncio.ensure_future(self._note_refusal(member, place, tries + 1))
+                self._noting.add(task)
+                task.add_done_callback(self._noting.discard)
+
+    async def _note_refusal(self, member: Member, place: str, tries: int) -> None:
+        try:
+            async with self._directory.changing(member.organization_id, AT_THE_DOOR) as draft:
+                draft.note("member.sign_in_refused", member_id=member.member_id, address=place, tries=tries)
+        except Fault as fault:
+            logger.warning("sign_in.not_noted", code=fault.code)
 
     def _half(self, member: Member) -> str:
         step = secrets.token_urlsafe(STEP_BYTES)

@@ -76,6 +76,9 @@ CODES: dict[str, Meaning] = {
     "snippet.name_taken": Meaning(409, "A snippet has this name", "Choose another name."),
     "snippet.too_many": Meaning(409, "There are as many snippets as there may be", "Remove one first."),
     "member.email_taken": Meaning(409, "A member has this address", "Change that member, or use another address."),
+    "member.last_owner": Meaning(
+        409, "No other owner could sign in then", "Make somebody else an owner first, and let them sign in."
+    ),
     "endpoint.not_joinable": Meaning(409, "These two cannot be joined", "See `detail`."),
     "endpoint.nothing_to_review": Meaning(409, "No journal of this computer went back in time", "Nothing to do."),
     "runtime.not_suspected": Meaning(409, "Nothing about this agent waits for a decision", "Nothing to do."),

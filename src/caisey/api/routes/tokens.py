@@ -145,6 +145,11 @@ def _address(call: Call) -> str:
     return f"{call.request.url.scheme}://{host}" if call.services.origins.knows(host) else ""
 
 
+def sign_member_out(call: Call, draft: Draft) -> Answer:
+    members.sign_out(call.services.directory, draft, call.principal, call.path["member_id"])
+    return Answer(status=204)
+
+
 def remove_member(call: Call, draft: Draft) -> Answer:
     members.remove(call.services.directory, draft, call.principal, call.path["member_id"])
     return Answer(status=204)
@@ -271,6 +276,14 @@ ROUTES: Final = (
         body=LinkBody,
         status=201,
         answers=MemberLinkMade,
+    ),
+    Route(
+        method="POST",
+        path="/members/{member_id}/sign-out",
+        role=Role.ADMIN,
+        summary="Sign every browser of a member out; their streams end",
+        change=sign_member_out,
+        status=204,
     ),
     Route(
         method="DELETE",

@@ -41,7 +41,8 @@ def open_one(
 
 
 def end_one(draft: Draft, session: BrowserSession, why: str) -> None:
-    """It is over at once, with its streams. `why`: signed_out, password_changed, reset, ended_by_member, removed."""
+    """It is over at once, with its streams. `why`: signed_out, password_changed, reset, ended_by_member,
+    ended_by_admin, removed."""
     draft.note(
         "browser_session.ended",
         member_id=session.member_id,

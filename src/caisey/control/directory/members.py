@@ -96,7 +96,8 @@ def add_first(directory: Directory, draft: Draft, *, name: str, email: str, role
 
 
 def change(directory: Directory, draft: Draft, principal: Principal, member_id: str, wanted: MemberChange) -> Member:
-    """Raises `access.role_too_low` where the member's role, before or after, is above the principal's."""
+    """Raises `access.role_too_low` where the member's role, before or after, is above the principal's, and
+    `member.last_owner`."""
     member = find(directory, principal, member_id)
     role = member.role if wanted.role is UNSET else wanted.role
     if not (principal.may(member.role) and principal.may(role)):
@@ -104,6 +105,8 @@ def change(directory: Directory, draft: Draft, principal: Principal, member_id: 
     groups = member.client_groups
     if wanted.groups is not UNSET:
         groups = client_groups.checked(directory, principal, wanted.groups)
+    if role is not Role.OWNER or groups is not None:
+        _require_another_owner(directory, member)
     name = member.name if wanted.name is UNSET else wanted.name
     changed = replace(member, name=name, role=role, client_groups=groups)
     if changed != member:
@@ -113,14 +116,37 @@ def change(directory: Directory, draft: Draft, principal: Principal, member_id: 
 
 
 def remove(directory: Directory, draft: Draft, principal: Principal, member_id: str) -> None:
-    """Ends the membership at once, with its streams. Raises `access.role_too_low`."""
+    """Ends the membership at once, with its streams. Raises `access.role_too_low`, `member.last_owner`."""
     member = find(directory, principal, member_id)
     if not principal.may(member.role):
         raise Fault("access.role_too_low")
+    _require_another_owner(directory, member)
     draft.note("member.removed", member_id=member_id)
     draft.save(replace(member, removed_at_ms=draft.at_ms))
     browser_sessions.end_all(directory, draft, member_id, "removed")
     member_links.end_all(directory, draft, member_id)
+
+
+def sign_out(directory: Directory, draft: Draft, principal: Principal, member_id: str) -> None:
+    """Every browser of the member is signed out. Raises `access.role_too_low`."""
+    member = find(directory, principal, member_id)
+    if not principal.may(member.role):
+        raise Fault("access.role_too_low")
+    browser_sessions.end_all(directory, draft, member_id, "ended_by_admin")
+
+
+def _require_another_owner(directory: Directory, member: Member) -> None:
+    """That an owner of everything who can sign in remains without this one. Raises `member.last_owner`."""
+
+    def leads(one: Member) -> bool:
+        credential = directory.credentials.get(one.member_id)
+        able = credential is not None and credential.password_hash is not None
+        return able and one.role is Role.OWNER and one.client_groups is None
+
+    if leads(member) and not any(
+        leads(other) for other in _present(directory, member.organization_id) if other.member_id != member.member_id
+    ):
+        raise Fault("member.last_owner")
 
 
 def rename(draft: Draft, member: Member, name: str) -> Member:

@@ -81,6 +81,16 @@ async def make_link(visit: Visit) -> Reply:
     return _link(visit, member, made)
 
 
+async def sign_out(visit: Visit) -> Reply:
+    """Every browser of theirs is signed out; one's own too, where it is oneself."""
+    member = await _member(visit)
+    try:
+        await visit.inside.post(f"/members/{member['id']}/sign-out", key=visit.form.key)
+    except ApiFault as fault:
+        return await _one(visit, member, fault)
+    return see_other(f"{MEMBERS}/{member['id']}?saved=signed-out")
+
+
 async def remove(visit: Visit) -> Reply:
     """They are out at once."""
     member = await _member(visit)
@@ -128,5 +138,6 @@ PAGES: Final = (
     Page(method="GET", path=f"{MEMBERS}/{{member_id}}", show=show_one, role=Role.ADMIN, nav="settings"),
     Page(method="POST", path=f"{MEMBERS}/{{member_id}}", show=save, role=Role.ADMIN, nav="settings"),
     Page(method="POST", path=f"{MEMBERS}/{{member_id}}/link", show=make_link, role=Role.ADMIN, nav="settings"),
+    Page(method="POST", path=f"{MEMBERS}/{{member_id}}/sign-out", show=sign_out, role=Role.ADMIN, nav="settings"),
     Page(method="POST", path=f"{MEMBERS}/{{member_id}}/remove", show=remove, role=Role.ADMIN, nav="settings"),
 )
