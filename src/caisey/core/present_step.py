@@ -48,6 +48,7 @@ def present_step(scene: Scene, stands: Standing | None) -> dict[str, Any]:
         "due_at": None if stands is None else rfc3339(stands.due_at_ms),
         "sequence": call.sequence,
         "tries": len(call.attempts),
+        "first_tried_at": optional_rfc3339(call.attempts[0].queued_at_ms if call.attempts else None),
         "duration_ms": duration_ms(scene.deciding),
         "changes": [dict(change) for a in call.attempts if a.finished for change in a.finished.changes][:MAX_CHANGES],
         "waits": waits(scene),

@@ -88,7 +88,7 @@ async def page_of(
     opened = frozenset([visit.query["step"]]) if visit.query.get("step") else frozenset()
     bodies = await _bodies(visit, session, opened | opened_at_first(session))
     now = await now_context(visit, session, endpoint, pressed)
-    shown = requests(session, visit.person.member_id, opened)
+    shown = requests(session, visit.person.member_id, visit.now_ms, opened)
     context = {
         "session": session,
         "session_id": session_id,
@@ -174,7 +174,7 @@ async def parts_of(visit: Visit, *, status: int = 200, pressed: Document | None 
     opened = frozenset(_ids(visit.query.get("open")))
     bodies = await _bodies(visit, session, opened) if opened else {}
     now = await now_context(visit, session, endpoint, pressed)
-    shown = requests(session, visit.person.member_id, opened)
+    shown = requests(session, visit.person.member_id, visit.now_ms, opened)
     context = {
         "session": session,
         "session_id": session_id,

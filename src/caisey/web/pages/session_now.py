@@ -16,7 +16,7 @@ from caisey.core.plain_text import one_line
 from caisey.web.inside import ApiFault
 from caisey.web.views import session_again
 from caisey.web.views.session_again import Again, Field
-from caisey.web.views.session_items import Item, checks_of, chosen, last_check, open_items
+from caisey.web.views.session_items import Item, checks_of, chosen, is_young, last_check, open_items
 from caisey.web.views.session_now import Button, Now, now_of
 from caisey.web.visit import Visit
 from caisey.web.words import WORDS
@@ -58,7 +58,9 @@ async def now_context(
     visit: Visit, session: Document, endpoint: Document | None, pressed: Document | None
 ) -> dict[str, Any]:
     """Everything that `parts/session_now.html` is given. `pressed`: what was sent and not taken, and the fault."""
-    items = open_items(session)
+    found = open_items(session)
+    young = [item for item in found if is_young(item.step, visit.now_ms)]
+    items = [item for item in found if item not in young]
     asked = (pressed or {}).get("item") or visit.query.get("item")
     place = chosen(items, asked)
     context: dict[str, Any] = {
@@ -69,6 +71,7 @@ async def now_context(
         "checked": None,
         "checked_words": "",
         "last_change": session["changed_at"],
+        "young": young[0].prompt["id"] if young else "",
     }
     if not items:
         return context | {"fault": _fault(pressed)} | await _nothing(visit, session)

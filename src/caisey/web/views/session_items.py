@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+from caisey.web.times import ms_of
+
 Document = dict[str, Any]
 
 _NOT_KNOWN: Final = frozenset({"partly", "unconfirmed"})
 _QUESTIONS: Final = frozenset({"started.asks", "started.silent"})
+_PASSING: Final = frozenset({"queued", "queued.check", "dispatched.fresh", "dispatched", "acknowledged", "started"})
+YOUNG_MS: Final = 1_000
 NEWS: Final = "ended.late_changed"
 LOUD: Final = frozenset({"ask", "alarm"})
 
@@ -60,6 +64,13 @@ def _order(item: Item) -> tuple[int, str]:
             return 4, due
         return 5, step["since"]
     return (6, due) if step["state"] != "pending" else (7, due)
+
+
+def is_young(step: Document, now_ms: int) -> bool:
+    """Sent for the first time less than a second ago, and nothing is wrong: a quick command is not narrated."""
+    if step["state"] != "running" or step["tries"] != 1 or step["tone"] in LOUD:
+        return False
+    return step["entry"] in _PASSING and now_ms - ms_of(step["first_tried_at"]) < YOUNG_MS
 
 
 def chosen(items: list[Item], tool_call_id: str | None) -> int:

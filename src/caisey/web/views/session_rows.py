@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from caisey.core.catalogue.phrases import PHRASES
 from caisey.core.plain_text import one_line
 from caisey.core.spoken import span
+from caisey.web.views.session_items import is_young
 
 Document = dict[str, Any]
 
@@ -55,7 +56,7 @@ class Request(NamedTuple):
     rows: tuple[Row, ...]
 
 
-def requests(session: Document, person_id: str, opened: frozenset[str] = frozenset()) -> list[Request]:
+def requests(session: Document, person_id: str, now_ms: int, opened: frozenset[str] = frozenset()) -> list[Request]:
     """All requests of the document, oldest first."""
     prompts = session["prompts"]
     shown = opened | opened_at_first(session)
@@ -68,7 +69,7 @@ def requests(session: Document, person_id: str, opened: frozenset[str] = frozens
             mine=prompt["actor"]["id"] == person_id,
             text=one_line(prompt["text"] or "", 400),
             is_check=prompt["origin"] is not None,
-            rows=tuple(_row(step, step["id"] in shown) for step in prompt["tool_calls"]),
+            rows=tuple(_row(step, step["id"] in shown, now_ms) for step in prompt["tool_calls"]),
         )
         for prompt in prompts
     ]
@@ -82,7 +83,7 @@ def opened_at_first(session: Document) -> frozenset[str]:
     return frozenset([*sent[-1:], *asking[-(OPEN_AT_FIRST - 1) :]])
 
 
-def _row(step: Document, is_open: bool) -> Row:
+def _row(step: Document, is_open: bool, now_ms: int) -> Row:
     duration = step["duration_ms"]
     return Row(
         id=step["id"],
@@ -90,7 +91,7 @@ def _row(step: Document, is_open: bool) -> Row:
         literal=step["literal"],
         tone=step["tone"],
         icon=ICONS.get(step["tone"], "plain"),
-        label=step["label"],
+        label="" if is_young(step, now_ms) else step["label"],
         ran=step["ran_label"],
         changes=tuple(change_text(change) for change in step["changes"]),
         duration="" if duration is None else short_span(duration),
