@@ -133,3 +133,16 @@ def test_settings_without_script(new_context: NewContext, owner: Visitor) -> Non
     page.get_by_label("Name").last.fill("Still without")
     page.get_by_role("button", name="Rename").last.click()
     expect(page.get_by_text("Still without")).to_be_visible()
+
+
+def test_what_is_shown_once_is_copied_at_a_press(new_context: NewContext, owner: Visitor) -> None:
+    context = new_context(owner, permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto("/settings/tokens")
+    page.locator("#new > summary").click()
+    page.get_by_label("What it is for").fill("copied")
+    page.get_by_role("button", name="Make the token").click()
+    button = page.get_by_role("button", name="Copy")
+    button.click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == page.locator("#token").inner_text()

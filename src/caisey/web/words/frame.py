@@ -58,6 +58,8 @@ FRAME: Final[dict[str, str]] = {
     "keys.never_sends": "Single keys count only outside of fields, and none of them sends anything by itself.",
     "keys.change": "Turn them off, or use them with Alt: in your account.",
     "keys.with_alt": "Single keys work together with Alt: you chose that in your account.",
+    "copy.copy": "Copy",
+    "copy.copied": "Copied",
     "fault.home": "To Attention",
     "fault.code": "Code for searching: {code}",
     "fault.start": "To the start",
