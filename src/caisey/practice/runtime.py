@@ -72,6 +72,8 @@ class Runtime:
         self.link: Link | None = None
         self.closed: BridgeClosedError | None = None
         """Why the last connection ended."""
+        self.final_closes: frozenset[int] = FINAL_CLOSES
+        """After these it stays away. Empty: it comes again whatever it is told."""
         self.refused = False
         """Whether the control plane wants no more of it."""
         self._bridge: BridgeKind = bridge
@@ -164,7 +166,7 @@ class Runtime:
                 tries = 0 if self._connected.is_set() else tries + 1
                 self._connected.clear()
                 logger.info("disconnected: %s", self.closed)
-                if self.closed.code in FINAL_CLOSES:
+                if self.closed.code in self.final_closes:
                     self.refused = True
                     self._over.set()
                     return
