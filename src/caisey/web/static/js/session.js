@@ -131,8 +131,7 @@ function show(html, { focus, fresh: anew } = {}) {
 // Why something was not taken stands there until the reader does something else.
 function keepFault(present, part) {
   const fault = present.querySelector(".now-fault");
-  const same = (present.dataset.item ?? "") === (part.dataset.item ?? "");
-  if (fault && same && !part.querySelector(".now-fault")) part.querySelector("h2").after(fault.cloneNode(true));
+  if (fault && !part.querySelector(".now-fault")) part.querySelector("h2").after(fault.cloneNode(true));
 }
 
 // A request that is new here: in its place, and opened if it is the newest one.
