@@ -64,7 +64,7 @@ def main() -> int:
         kept = Results.kept()
         kept.replace(found)
         kept.keep()
-        page.write(kept)
+        page.write(Results.kept())  # as it is kept: rounded
     return 1 if failed else 0
 
 

@@ -126,6 +126,12 @@ def cpu_seconds(pid: int) -> float:
     return total
 
 
+def with_ended_children_seconds(pid: int) -> float:
+    """User and system time of a process and of all children that it has reaped, with theirs."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(field) for field in fields[11:15]) / TICKS
+
+
 def memory_mib(pid: int) -> dict[str, float]:
     """Resident and proportional size of a process, in MiB."""
     sizes = {

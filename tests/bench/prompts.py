@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from tests.bench.figure import Bar, Measured, figure, percentiles
-from tests.bench.machine import memory_mib
+from tests.bench.machine import below, cpu_seconds, memory_mib, with_ended_children_seconds
 from tests.bench.stage import Cost, Seat, Stage, Watcher, seats, stage
 
 WARM_UP = 20
@@ -129,7 +129,14 @@ async def in_flight(count: int = 1000, at_once: int = 50) -> Measured:
     """Closed loop over one real runtime."""
     async with stage() as s:
         process, endpoint_id = await s.real_runtime()
+        zygote = below(process.pid)[0]
+        before = cpu_seconds(process.pid), with_ended_children_seconds(zygote)
         found = await many(s, [endpoint_id] * 10, count, at_once)
+        all_of_them = (count + at_once) / 1000  # with those that warmed it up
+        found.values["runtime CPU, ms a prompt"] = (cpu_seconds(process.pid) - before[0]) / all_of_them
+        found.values["shims and commands CPU, ms a prompt"] = (
+            with_ended_children_seconds(zygote) - before[1]
+        ) / all_of_them
         found.memory_mib["runtime"] = memory_mib(process.pid)["rss"]
         return found
 
