@@ -32,14 +32,18 @@ def write(results: Results) -> None:
 
 def page(results: Results) -> str:
     """The text with its places filled."""
+    text = TEXT.read_text()
+    placed = {match[2] for match in _PLACE.finditer(text) if match[1] == "figure"}
+    others = [name for name in FIGURES if name in results.figures and name not in placed]
     makers: dict[str, Callable[[str], str]] = {
         "machine": lambda _: _machine(results),
         "budgets": lambda _: _budgets(results),
         "figure": lambda name: _figure(results, FIGURES[name]),
+        "others": lambda _: "\n\n".join(_figure(results, FIGURES[name]) for name in others),
         "plot": lambda name: _plot(results, name),
         "date": lambda _: max(run["at"][:10] for runs in results.figures.values() for run in runs),
     }
-    return _PLACE.sub(lambda match: makers[match[1]](match[2] or ""), TEXT.read_text())
+    return _PLACE.sub(lambda match: makers[match[1]](match[2] or ""), text)
 
 
 def _machine(results: Results) -> str:
