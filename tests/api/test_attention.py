@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.api.plane import Api, Plane, shell
+from tests.end_to_end.server import until
 
 
 def later(**span: float) -> str:
@@ -117,6 +118,29 @@ def test_pages_keep_their_order_and_hide_nothing(person: Api, api: Api, group: s
         cursor = {"cursor": page["next"]}
     assert set(seen) == lines
     assert len(seen) == len(lines)
+
+
+def test_what_waits_by_itself_is_found_behind_what_waits_for_a_person(new_plane: Callable[..., Plane]) -> None:
+    api = new_plane().start().api()
+    api.put("/policy", {"hold_expiry_s": 0.2})
+    for _ in range(3):
+        api.prompt(api.session(api.endpoint()), shell("true", effect="read_only"))
+    until(lambda: api.get("/attention")["total"] == 3, within=30, what="three lines")
+    api.put("/policy", {"hold_expiry_s": 86_400})
+    later_ones = {api.session(api.endpoint()) for _ in range(3)}
+    for session in later_ones:
+        api.prompt(session, shell("true", effect="read_only"))
+    found: list[str] = []
+    cursor: dict[str, Any] = {}
+    while True:
+        page = api.get("/work", tone="wait", limit=2, **cursor)
+        found += [item["session_id"] for item in page["items"]]
+        if page["next"] is None:
+            break
+        cursor = {"cursor": page["next"]}
+    assert sorted(found) == sorted(later_ones)
+    assert len(api.get("/work")["items"]) == 6
+    assert {item["tone"] for item in api.get("/work", tone="ask")["items"]} == {"ask"}
 
 
 def test_open_work_says_whose_it_is_and_until_when(new_plane: Callable[..., Plane]) -> None:

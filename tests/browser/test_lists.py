@@ -225,7 +225,7 @@ def test_what_is_safe_is_sent_from_the_list(page: Page, desk: Desk) -> None:  # 
     expect(page).to_have_url(re.compile(desk.session_id))
 
 
-def test_a_computer_that_goes_away_is_read_only_and_keeps_work(page: Page, fleet: Fleet) -> None:  # noqa: F811
+def test_a_computer_that_goes_away_is_read_only_and_keeps_work(page: Page, plane: Plane, fleet: Fleet) -> None:  # noqa: F811
     gone = new_desk(fleet, f"AWAY-{uuid.uuid4().hex[:6]}")
     endpoint = gone.runtime.endpoint_id
     page.goto(f"/endpoints/{endpoint}?show=processes")
@@ -233,6 +233,10 @@ def test_a_computer_that_goes_away_is_read_only_and_keeps_work(page: Page, fleet
     expect(page.get_by_role("button", name="Look now")).to_be_visible()
     gone.runtime.drop_links(stay_away=True)
     expect(page.locator(".endpoint-head .ready")).to_contain_text("Offline since", timeout=SLOWLY)
+    number = page.locator("nav [data-attention-count]").first
+    before = number.inner_text()
+    looks_alike(plane.api(), plane.api().group())
+    expect(number).not_to_have_text(before or "0", timeout=SLOWLY)
     expect(page.get_by_text("does not answer now")).to_be_visible()
     page.get_by_role("button", name="Keep for later: Look now").click()
     expect(page.locator("#endpoint [role=status]").last).to_contain_text("Waits:")

@@ -28,10 +28,13 @@ from caisey.control.directory.store import Draft
 from caisey.core import commands as c
 from caisey.core import snooze
 from caisey.core.errors import Fault
+from caisey.core.states import CallState
 from caisey.protocol.frames import ShapeFault
 
 READ_AT_ONCE: Final = 200
 COUNTED: Final = 1_000
+PIECES: Final = 10
+"""So many times `READ_AT_ONCE` sessions are looked into for one page of open work."""
 
 _SEEN_BY: Final = """
     a.organization_id = ?1 AND (?2 IS NULL OR a.client_group_id IN (SELECT value FROM json_each(?2)))
@@ -78,7 +81,7 @@ class AttentionQuery(PageQuery, frozen=True, kw_only=True):
 
 
 class WorkQuery(PageQuery, frozen=True, kw_only=True):
-    """`limit` counts sessions with open work, which are read one by one."""
+    """A page ends behind the session that fills it, so it may hold a few more than `limit`."""
 
     endpoint_id: Id | None = None
     tone: Literal["plain", "run", "wait", "ask"] | None = None
@@ -145,21 +148,31 @@ async def list_work(call: Call) -> Answer:
     query: WorkQuery = call.query
     if query.endpoint_id is not None:
         endpoints.find(call.services.directory, call.principal, query.endpoint_id)
-    after = decode_cursor(query.cursor, tuple[int, str]) or (-1, "")
-    values = (*scope.in_sight(call.principal), query.endpoint_id, *after, query.limit + 1)
-    rows = await call.services.log.query(_WORK, values)
+    place = decode_cursor(query.cursor, tuple[int, str]) or (-1, "")
     now = call.services.clock.now_ms()
     items: list[OpenWork] = []
-    for session_id, _ in rows[: query.limit]:
-        session = await call.services.sessions.read(session_id)
-        if session is None:
-            continue
-        lines = (attention_lines.open_work(call, session, one, now) for one in session.live_calls())
-        items += (line for line in lines if line is not None and query.tone in (None, line.tone))
-    more = len(rows) > query.limit
-    last = rows[query.limit - 1] if more else None
-    following = None if last is None else encode_cursor((int(last[1]), str(last[0])))
-    return Answer(Page(items=items, next=following))
+    for _ in range(PIECES):
+        values = (*scope.in_sight(call.principal), query.endpoint_id, *place, READ_AT_ONCE)
+        rows = await call.services.log.query(_WORK, values)
+        for session_id, due_ms in rows:
+            place = (int(due_ms), str(session_id))
+            items += await _work_of(call, str(session_id), now)
+            if len(items) >= query.limit:
+                return Answer(Page(items=items, next=encode_cursor(place)))
+        if len(rows) < READ_AT_ONCE:
+            return Answer(Page(items=items, next=None))
+    return Answer(Page(items=items, next=encode_cursor(place)))
+
+
+async def _work_of(call: Call, session_id: str, now_ms: int) -> list[OpenWork]:
+    """What is live in a session. Most of what is looked for does not wait for a person: that is left out unread."""
+    tone = call.query.tone
+    session = await call.services.sessions.read(session_id)
+    if session is None:
+        return []
+    live = [one for one in session.live_calls() if tone not in ("run", "wait") or one.state is not CallState.WAITING]
+    lines = (attention_lines.open_work(call, session, one, now_ms) for one in live)
+    return [line for line in lines if line is not None and tone in (None, line.tone)]
 
 
 # -- deciding ------------------------------------------------------------------------------------------------------

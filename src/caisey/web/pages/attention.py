@@ -24,7 +24,7 @@ from caisey.web.words import WORDS, word
 Document = dict[str, Any]
 
 SHOWN: Final = 100
-WORK_SESSIONS: Final = 50
+WORK: Final = 50
 SESSIONS: Final = 20
 AT_ONCE: Final = 100
 """Lines that one press may take or put aside."""
@@ -49,7 +49,7 @@ async def _page(visit: Visit, *, status: int = 200, refused: Document | None = N
     needs, aside, waiting, mine = await asyncio.gather(
         visit.inside.get("/attention", aside="hide", mine="first", limit=SHOWN, cursor=cursor),
         visit.inside.get("/attention", aside="only", limit=SHOWN),
-        visit.inside.get("/work", tone="wait", limit=WORK_SESSIONS),
+        visit.inside.get("/work", tone="wait", limit=WORK),
         visit.inside.get("/sessions", state="open", owner=member, limit=SESSIONS),
     )
     shown = lines(needs["items"], member)
@@ -68,6 +68,7 @@ async def _page(visit: Visit, *, status: int = 200, refused: Document | None = N
         "work": work(waiting["items"]),
         "work_more": waiting["next"] is not None,
         "sessions": mine["items"],
+        "more_sessions": mine["next"] is not None,
         "may_work": visit.person.may(Role.TECHNICIAN),
         "choices": (*MINUTES[:3], TOMORROW, MINUTES[3]),
         "refused": refused,

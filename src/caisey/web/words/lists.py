@@ -19,6 +19,7 @@ ATTENTION: Final[dict[str, str]] = {
     "attention.nothing_aside": "{n} put aside",
     "attention.no_work": "Nothing waits by itself.",
     "attention.no_sessions": "You have no open session.",
+    "attention.all_sessions": "All sessions",
     "attention.find_computer": "Find a computer to open one",
     "attention.col.what": "What",
     "attention.col.where": "Computer · client",
