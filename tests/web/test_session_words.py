@@ -17,6 +17,7 @@ from caisey.core.attempt import Attempt, Stream
 from caisey.core.events import AttemptFinished, Shape, Verdict
 from caisey.core.session import Session
 from caisey.core.states import AttemptState, CallState, Effect, Kind, Ran
+from caisey.web.words.session import SESSION
 from tests.core.test_words import (
     CALLS,
     FORBIDDEN,
@@ -212,3 +213,10 @@ def test_hostile_output_is_shown_and_never_obeyed(hostile: str) -> None:
         assert "\u202e" not in html
         assert len(html) < 400_000
         assert max(len(line) for line in html.splitlines()) < 20_000
+
+
+def test_the_pages_own_words_are_those_of_people() -> None:
+    for key, text in SESSION.items():
+        assert not FORBIDDEN.search(re.sub(r"\{\w+\}", "", text)), key
+        assert text.strip() == text, key
+        assert text, key

@@ -35,6 +35,8 @@ SESSION: Final[dict[str, str]] = {
     # steps and transcript
     "session.steps": "Steps",
     "session.request": "Request {n}",
+    "session.no_script": "Without script this page does not follow by itself.",
+    "session.reload": "Look again",
     "session.transcript": "What happened",
     "session.you": "you",
     "session.asked": "{who} asked",
@@ -69,7 +71,7 @@ SESSION: Final[dict[str, str]] = {
     "session.find.part": "Not all of it is loaded: only the last {size} are searched.",
     "session.load_all": "{size} before this. Load all",
     "session.loading": "Loading, {done} of {size}",
-    "session.not_read": "Not read from the control plane. Trying again.",
+    "session.not_read": "Not read yet. Trying again.",
     "session.too_much": "Only {size} are shown. Download the rest.",
     "session.download": "Download",
     "session.bytes_of": "bytes {first} to {last}",

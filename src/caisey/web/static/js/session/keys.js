@@ -126,6 +126,13 @@ export function startKeys({ openForm, goToNow, reveal }) {
   });
 }
 
+// A link that is named a button is pressed by the space bar, as every button is.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== " " || !event.target.matches?.('a[role="button"]')) return;
+  event.preventDefault();
+  event.target.click();
+});
+
 // The body may still be on its way.
 function open(step, what, tries = 40) {
   const found = step.querySelector(what);
