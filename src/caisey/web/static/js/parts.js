@@ -4,6 +4,7 @@
 import { refreshTimes } from "./times.js";
 
 const running = new Map();
+const shown = new WeakMap(); // what each part was made from
 const listeners = new Set();
 
 /** `listener(element)` is called for each part that was replaced, and once for the page itself by who registers. */
@@ -41,8 +42,8 @@ export function replace(element, html) {
   template.innerHTML = html;
   const fresh = template.content.firstElementChild;
   const present = document.getElementById(element.id);
-  if (!fresh || !present || fresh.outerHTML === present.dataset.source) return;
-  fresh.dataset.source = "";
+  if (!fresh || !present || shown.get(present) === html) return;
+  shown.set(fresh, html);
   const focused = present.contains(document.activeElement) ? document.activeElement : null;
   const typed = focused && ["INPUT", "TEXTAREA", "SELECT"].includes(focused.tagName);
   // Nobody's typing is thrown away: the part waits until the field is left.
