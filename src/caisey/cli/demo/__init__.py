@@ -30,9 +30,9 @@ def demo(
 ) -> None:
     """Show every stall, its verdict and its recovery.
 
-    It starts a control plane and agents of its own in a temporary directory, kills, freezes and restarts them, and shows
-    what Caisey says, how it knows, and how it goes on. Then everything is taken away. Exit code 0: every row was as
-    RECOVERY.md says; 1: one was not, or could not be played here.
+    It starts a control plane and agents of its own in a temporary directory, kills, freezes and restarts them, and
+    shows what Caisey says, how it knows, and how it goes on. Then everything is taken away. Exit code 0: every row was
+    as RECOVERY.md says; 1: one was not, or could not be played here.
     """
     from caisey.cli.demo.expected import BY_NAME, EXPECTATIONS
 

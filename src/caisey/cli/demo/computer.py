@@ -153,7 +153,7 @@ class Computer:
         return self._household.start(name, words, log, home=self.state_dir, prefix=self._prefix(), extra=environment)
 
     def _command(self) -> list[str]:
-        return ["runtime", "run"]
+        return ["runtime", "run", "--bridge", "websocket"]  # a busy machine would now and then fall back to long polls
 
     def _prefix(self) -> list[str]:
         return []

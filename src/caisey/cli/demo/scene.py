@@ -17,7 +17,7 @@ from caisey.cli.demo.expected import Expectation
 from caisey.cli.demo.judging import Found
 from caisey.cli.demo.screen import Screen, ran_words
 from caisey.cli.demo.stage import Stage
-from caisey.cli.faults import CliFault, Problem, Unreachable, fault_line
+from caisey.cli.faults import CliFault, Problem, Unreachable
 
 LOOK_EVERY_S = 0.04
 WITHIN_S = 60.0
@@ -155,12 +155,11 @@ class Scene:
         return str(((output or {}).get("stdout") or {}).get("text") or "")
 
     def refused(self, problem: Problem) -> None:
-        """A request that was not taken: what the API says of it."""
-        faults = [fault_line(fault) for fault in problem.body["errors"]]
-        self.screen.stands({"tone": "ask", "label": problem.message})
-        self.screen.tells("", problem.hint or "")
-        self.screen.shows(faults)
-        self.shown = {"label": problem.message, "summary": problem.hint, "shape_faults": problem.body["errors"]}
+        """A request that was not taken: what the command line says of it."""
+        first, *rest = problem.lines()
+        self.screen.stands({"tone": "ask", "label": first})
+        self.screen.shows(line.strip() for line in rest)
+        self.shown = {"label": first, "summary": problem.hint, "shape_faults": problem.body["errors"]}
 
     def note(self, found: str, ran: str) -> None:
         """What the stall was found as, now."""
