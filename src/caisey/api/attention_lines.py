@@ -1,7 +1,7 @@
 """Lines of the attention list and of open work, as the API shows them.
 
-Owns how a row of `attention` and a live tool call become words: what it is, whether it ran, and the first thing that may
-be done. Chooses no order; concludes nothing.
+Owns how a row of `attention` and a live tool call become words: what it is, whether it ran, and the first thing that
+may be done. Chooses no order; concludes nothing.
 """
 
 from __future__ import annotations

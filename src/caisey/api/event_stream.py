@@ -67,7 +67,8 @@ class Beats:
 
 
 class EventStream:
-    """Events after `after`, from `read` (a page) and `newest` (a few), that `wanted` lets through; `subject` is watched.
+    """Events after `after`, from `read` (a page) and `newest` (a few), that `wanted` lets through; `subject` is
+    watched.
 
     `around` is entered for as long as the stream is open; `aside` is told with it (see `Aside`).
     """

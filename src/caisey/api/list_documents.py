@@ -35,8 +35,8 @@ class Snoozed(Document, frozen=True, kw_only=True):
 
 
 class AttentionItem(Document, frozen=True, kw_only=True):
-    """One thing that waits for a person; `reason` says why it stands where it stands. `sequence` is what `seen` carries.
-    What is about a computer itself, not about a tool call, has no words on whether it ran."""
+    """One thing that waits for a person; `reason` says why it stands where it stands. `sequence` is what `seen`
+    carries. What is about a computer itself, not about a tool call, has no words on whether it ran."""
 
     id: str
     type: str
@@ -173,8 +173,8 @@ class ChangeShown(Document, frozen=True, kw_only=True):
 
 
 class Look(Document, frozen=True, kw_only=True):
-    """The newest answer of a tool. `subject` is what was asked about, where one tool answers about many things; `result`
-    is null in the list of all."""
+    """The newest answer of a tool. `subject` is what was asked about, where one tool answers about many things;
+    `result` is null in the list of all."""
 
     tool: str
     subject: str

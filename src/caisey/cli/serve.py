@@ -38,10 +38,10 @@ def serve(
 ) -> None:
     """Run the control plane in the foreground.
 
-    It logs to stderr; SIGTERM or Ctrl-C ends it. While nobody has an account, it prints to stdout where the first one is
-    made. Settings come from a file (--config, CAISEY_CONFIG, or caisey.toml in
-    the data directory), from the environment (CAISEY_DATA_DIR, CAISEY_LISTEN, …) and from flags; what is named later
-    here goes before what is named earlier.
+    It logs to stderr; SIGTERM or Ctrl-C ends it. While nobody has an account, it prints to stdout where the first one
+    is made. Settings come from a file (--config, CAISEY_CONFIG, or caisey.toml in the data directory), from the
+    environment (CAISEY_DATA_DIR, CAISEY_LISTEN, …) and from flags; what is named later here goes before what is named
+    earlier.
     """
     from caisey.settings import ServerSettings, SettingsError, load
 

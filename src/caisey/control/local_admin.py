@@ -1,7 +1,8 @@
 """What somebody with access to the data directory may do without a login (API.md, last section).
 
-Owns the operations (make an organization, a token, a set-up link), the 0600 socket through which a running control plane does
-them, and its one-line protocol: one JSON request, one JSON answer. The other end has to be the same user, or root.
+Owns the operations (make an organization, a token, a set-up link), the 0600 socket through which a running control
+plane does them, and its one-line protocol: one JSON request, one JSON answer. The other end has to be the same user, or
+root.
 """
 
 from __future__ import annotations

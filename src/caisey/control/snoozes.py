@@ -1,7 +1,7 @@
 """What was put aside, as rows: kept, read, taken back.
 
-Owns the statements of `attention_snoozes`. Whether a snooze still holds is `core.snooze`'s to say, at the moment somebody
-looks; a row that is over stays for a day, then goes.
+Owns the statements of `attention_snoozes`. Whether a snooze still holds is `core.snooze`'s to say, at the moment
+somebody looks; a row that is over stays for a day, then goes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Numbers that the log can hold: integers up to 53 bits, as RFC 8785 asks of everything under a digest.
 
-Owns the border between what the protocol allows (64 bits) and what an event may carry. A number of a frame's own that is
-larger is a fault of its shape; in a result, which may hold anything, it is kept as text, every digit of it. Without this
-border one number of one runtime would fail the commit of everybody's events.
+Owns the border between what the protocol allows (64 bits) and what an event may carry. A number of a frame's own that
+is larger is a fault of its shape; in a result, which may hold anything, it is kept as text, every digit of it. Without
+this border one number of one runtime would fail the commit of everybody's events.
 """
 
 from __future__ import annotations

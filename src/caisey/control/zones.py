@@ -1,7 +1,7 @@
 """Time zones by name, as a reader's browser or account gives them.
 
-Owns the look-up: bounded, kept, and UTC for every name that this machine does not know. Must never be asked for times of
-the log, which are UTC.
+Owns the look-up: bounded, kept, and UTC for every name that this machine does not know. Must never be asked for times
+of the log, which are UTC.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What happened in a session, in the past tense: the only thing that changes its state.
 
-Owns the event types and their wire names. An event is a fact or a decision; it is never edited. `Recorded` is one
-event with who did it, why and when; its payload is what the log, the SSE stream and the audit line show (API.md, Event).
+Owns the event types and their wire names. An event is a fact or a decision; it is never edited. `Recorded` is one event
+with who did it, why and when; its payload is what the log, the SSE stream and the audit line show (API.md, Event).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Putting aside what waits for a person: until when, and what brings it back before.
 
-Owns the rules. A snooze hides a line from the list and changes nothing about the thing itself: deadlines go on. It never
-outlasts the end of what ends by itself, and it is over as soon as the line says something else than it said.
+Owns the rules. A snooze hides a line from the list and changes nothing about the thing itself: deadlines go on. It
+never outlasts the end of what ends by itself, and it is over as soon as the line says something else than it said.
 """
 
 from __future__ import annotations

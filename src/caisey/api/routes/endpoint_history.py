@@ -1,4 +1,5 @@
-"""What was: an endpoint's health, what was changed there, the newest answers of its tools; and all computers in numbers.
+"""What was: an endpoint's health, what was changed there, the newest answers of its tools; and all computers in
+numbers.
 
 Owns the queries. Shows of another client group's sessions nothing, also where the computer was moved.
 """

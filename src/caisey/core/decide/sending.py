@@ -1,4 +1,5 @@
-"""Whether, when and to whom an attempt goes out (RECOVERY.md §4 sendable, §5 moving journals, §6 holds and consent age).
+"""Whether, when and to whom an attempt goes out (RECOVERY.md §4 sendable, §5 moving journals, §6 holds and consent
+age).
 
 Owns the gate and the choice of a runtime. The order of the checks is the order of the page.
 """

@@ -1,7 +1,7 @@
 """`/endpoints/add`: one command that lets a computer join, and how far it has come.
 
-Owns the form and what a press does. A command holds a secret, so the page that shows it is the answer to the press itself
-and not a page one may come back to.
+Owns the form and what a press does. A command holds a secret, so the page that shows it is the answer to the press
+itself and not a page one may come back to.
 """
 
 from __future__ import annotations

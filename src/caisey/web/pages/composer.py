@@ -1,7 +1,7 @@
 """What a press in the composer does: send, add a step, remove one, choose a tool, use or keep a command.
 
-Owns the mapping from the form to `POST /sessions/{id}/prompts` and `/snippets`. Everything works as an ordinary form; our
-script only asks for the part. Nothing that was typed is lost: whatever is refused comes back with its draft.
+Owns the mapping from the form to `POST /sessions/{id}/prompts` and `/snippets`. Everything works as an ordinary form;
+our script only asks for the part. Nothing that was typed is lost: whatever is refused comes back with its draft.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`/endpoints/{id}`: one computer: what is known of it, also while it is offline, and where to ask for more.
 
-Owns which documents of the API each part of the page needs. What a press does is in `endpoint_act.py`; what stands there
-is in `views/endpoint` and `views/looks`.
+Owns which documents of the API each part of the page needs. What a press does is in `endpoint_act.py`; what stands
+there is in `views/endpoint` and `views/looks`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a press on a computer's page does: looks are requests like any other, decisions carry a reason.
 
-Owns the mapping from forms to the API. A look goes into the person's newest open session on the computer, or begins one;
-what may change things leads to its session, the one place where it is decided further.
+Owns the mapping from forms to the API. A look goes into the person's newest open session on the computer, or begins
+one; what may change things leads to its session, the one place where it is decided further.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Adding a computer: the open commands, and how far each one that joins has come.
 
-Owns the steps and what is said where one stays open. Pure, from `GET /enrollment-tokens/{id}` and `GET /endpoints/{id}`.
+Owns the steps and what is said where one stays open. Pure, from `GET /enrollment-tokens/{id}` and `GET
+/endpoints/{id}`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The attention list as it is shown: lines, groups where a site fails, the reason for the place of each.
 
-Owns the grouping and the words around a line. Pure, from `GET /attention`, `GET /work` and `GET /sessions`. The order is
-the API's; a group stands where its first line stood.
+Owns the grouping and the words around a line. Pure, from `GET /attention`, `GET /work` and `GET /sessions`. The order
+is the API's; a group stands where its first line stood.
 """
 
 from __future__ import annotations
