@@ -141,8 +141,8 @@ class Projection:
         writes.append(
             (
                 (
-                    "INSERT INTO stalls (tool_call_id, number, kind, ran, organization_id, client_group_id, endpoint_id,"
-                    " tool, at_ms, known_after_ms, recovered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
+                    "INSERT INTO stalls (tool_call_id, number, kind, ran, organization_id, client_group_id,"
+                    " endpoint_id, tool, at_ms, known_after_ms, recovered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
                     " ON CONFLICT (tool_call_id, number) DO UPDATE SET kind = excluded.kind, ran = excluded.ran"
                 ),
                 (
@@ -295,8 +295,8 @@ def _handover(organization_id: str, session: Session) -> Write:
         return ("DELETE FROM attention WHERE key = ?", (key,))
     return (
         (
-            "INSERT OR REPLACE INTO attention (key, organization_id, client_group_id, endpoint_id, session_id, type, label,"
-            " rank, since_ms, owner, reason) VALUES (?, ?, ?, ?, ?, 'session.handover', ?, ?, ?, ?, ?)"
+            "INSERT OR REPLACE INTO attention (key, organization_id, client_group_id, endpoint_id, session_id, type,"
+            " label, rank, since_ms, owner, reason) VALUES (?, ?, ?, ?, ?, 'session.handover', ?, ?, ?, ?, ?)"
         ),
         (
             key,
@@ -340,8 +340,8 @@ def _session(writes: list[Write], organization_id: str, session: Session, record
         writes.append(
             (
                 (
-                    "INSERT INTO sessions (session_id, organization_id, client_group_id, endpoint_id, title, ticket, owner,"
-                    " state, created_at_ms, updated_at_ms, sequence) VALUES (?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, 0)"
+                    "INSERT INTO sessions (session_id, organization_id, client_group_id, endpoint_id, title, ticket,"
+                    " owner, state, created_at_ms, updated_at_ms, sequence) VALUES (?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, 0)"
                 ),
                 (
                     event.session_id,

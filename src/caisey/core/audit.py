@@ -92,7 +92,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def field_digest(salt: bytes, name: str, value: bytes) -> bytes:
-    """Digest one field; `value` is its canonical form. Raises `ValueError` for a name that `FIELD_NAME` does not fit."""
+    """Digest one field; `value` is its canonical form. `ValueError`: its name does not fit `FIELD_NAME`."""
     return sha256(salt + field_name(name) + value).digest()
 
 

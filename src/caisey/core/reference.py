@@ -48,7 +48,7 @@ Every fault has a stable dotted code. Match on codes, never on prose. Over HTTP 
 (`application/problem+json`) with `code`, `title`, `hint` and, where a form does not fit, every place in `errors`.
 Codes without a status are never an HTTP answer: they stand in verdicts, refusals and evidence.
 
-The codes with which a tool itself fails are in [tools.md](tools.md); exit codes of the command line in [cli.md](cli.md).
+The codes with which a tool itself fails are in [tools.md](tools.md); exit codes of the program in [cli.md](cli.md).
 """
 
 
@@ -114,9 +114,9 @@ def _standings() -> Iterator[str]:
         owner_words = f"`{owner}`" + (f"; {_PERSON_HOLDS}" if state is AttemptState.HELD else "")
         yield f"| `{state.value}` | {owner_words} | {_DEADLINES[state]} | `{then.value}` | {_labels(state)} |"
     yield ""
-    yield "A tool call that is `waiting` is owned by `escalate_to`, else by the session's owner; its deadline is the next"
-    yield "reminder, its exit a person's action. No deadline is judged before the grace after a start of the control"
-    yield "plane has passed.\n"
+    yield "A tool call that is `waiting` is owned by `escalate_to`, else by the session's owner; its deadline is the"
+    yield "next reminder, its exit a person's action. No deadline is judged before the grace after a start of the"
+    yield "control plane has passed.\n"
 
 
 def _labels(state: AttemptState) -> str:

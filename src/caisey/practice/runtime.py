@@ -63,7 +63,7 @@ class Runtime:
         """Attempts whose stop is heard and not obeyed."""
         self.stops_heard: set[Key] = set()
         self.starts: list[tuple[str, int, int]] = []
-        """(tool call, number, consent) of every made-up command that was let go: the truth, whatever the journal says."""
+        """(tool call, number, consent) of every made-up command let go: the truth, whatever the journal says."""
         self.accepting = True
         self.frozen = False
         """The bridge stays open, nothing is heard and nothing is said."""

@@ -88,7 +88,7 @@ class Outbox:
         await self._idle.wait()
 
     async def repeat(self) -> None:
-        """Say the last word of what is not settled again, every 30 s (RECOVERY.md §5); try again what was unreadable."""
+        """Repeat the last word of what is not settled, every 30 s (RECOVERY.md §5); try again what was unreadable."""
         while True:
             await asyncio.sleep(REPEAT_LOOK_S)
             while self._unreadable:

@@ -1,4 +1,4 @@
-"""Plays about whether a request arrives: lost on either way, unanswered, refused (RECOVERY.md §2, orphaned, refused)."""
+"""Plays about whether a request arrives: lost on either way, unanswered, refused (RECOVERY.md §2)."""
 
 from __future__ import annotations
 
