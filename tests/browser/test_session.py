@@ -238,7 +238,7 @@ def test_what_is_new_while_the_form_is_open_is_read_before_it_is_sent(page: Page
     reason.fill("my own words")
     desk.api.act(prompt, "escalate", step=2, to="Bert")
     expect(page.get_by_role("button", name="Read the new line first")).to_be_disabled(timeout=SLOWLY)
-    expect(page.locator(".news")).to_contain_text("New: step 2")
+    expect(page.locator(".news")).to_contain_text("New, step 2")
     expect(reason).to_have_value("my own words")
     page.get_by_role("button", name="I have read it").click()
     expect(page.get_by_role("button", name="Send step 3")).to_be_enabled()

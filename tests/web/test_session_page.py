@@ -110,7 +110,7 @@ def test_a_stale_press_comes_back_with_what_is_new_and_what_was_typed(desk: Desk
     page = press(visitor, form, reason="my own words")
     assert page.status == 409
     assert "Something changed meanwhile. Nothing was sent." in page.text
-    assert "New: step 2" in page.text
+    assert "New, step 2" in page.text
     again = act_form(page, action="resume")
     assert dict(again.fields)["reason"] == "my own words"
     assert int(dict(again.fields)["seen"]) > int(dict(form.fields)["seen"])

@@ -27,6 +27,7 @@ WORDS_OUTPUT: Final = 4_096
 AWARE: Final = "aware"
 UNTIL: Final = "until"
 MAX_CODE: Final = 40
+NEWS_SHOWN: Final = 4
 _NO_BUTTON: Final = frozenset({AWARE})
 
 
@@ -281,11 +282,24 @@ def _seen_before(visit: Visit, pressed: Document | None) -> int | None:
 
 
 def _news(session: Document, prompt: Document, before: int | None) -> tuple[Document, ...]:
-    """The steps of this request that moved on since."""
+    """What happened to the steps of this request since: the newest facts, else how the steps that moved stand now."""
     if before is None or before >= prompt["sequence"]:
         return ()
+    facts = [
+        {"position": call["position"], "label": fact["text"], "at": fact["at"], "sequence": fact["sequence"]}
+        for call in prompt["tool_calls"]
+        for attempt in call["attempts"]
+        for fact in attempt["evidence"]
+        if fact["sequence"] > before and fact["type"] != "progress"
+    ]
+    if facts:
+        return tuple(sorted(facts, key=lambda fact: fact["sequence"])[-NEWS_SHOWN:])
     short = next((p for p in session["prompts"] if p["id"] == prompt["id"]), None)
-    return tuple(s for s in (short or {}).get("tool_calls", ()) if s["sequence"] > before)
+    return tuple(
+        {"position": step["position"], "label": f"{step['label']}.", "at": session["changed_at"]}
+        for step in (short or {}).get("tool_calls", ())
+        if step["sequence"] > before
+    )
 
 
 def _limit_s(button: Button | None) -> int:

@@ -163,7 +163,7 @@ SESSION: Final[dict[str, str]] = {
     "session.again.one_reads": "1 command, reads only",
     "session.again.many_reads": "{n} commands, read only",
     "session.again.nothing": "Nothing would be sent.",
-    "session.again.news": "New: step {n}, {label}",
+    "session.again.news": "New, step {n}: {label}",
     "session.again.read_first": "Read the new line first",
     "session.again.have_read": "I have read it",
     "session.send.one": "Send step {n}",
