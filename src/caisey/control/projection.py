@@ -341,7 +341,8 @@ def _session(writes: list[Write], organization_id: str, session: Session, record
             (
                 (
                     "INSERT INTO sessions (session_id, organization_id, client_group_id, endpoint_id, title, ticket,"
-                    " owner, state, created_at_ms, updated_at_ms, sequence) VALUES (?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, 0)"
+                    " owner, state, created_at_ms, updated_at_ms, sequence)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, 0)"
                 ),
                 (
                     event.session_id,
