@@ -322,6 +322,9 @@ class ShimLauncher:
         except (TimeoutError, ConnectionError, msgspec.DecodeError) as error:
             writer.close()
             raise LaunchError("a shim did not become ready") from error
+        except BaseException:  # we close while it is born: it sees its connection end, and vanishes
+            writer.close()
+            raise
         return Shim(self._platform, shelter, self._spool / shelter.spool, reader, writer)
 
     async def adopt(self, shelter: Shelter, watcher: Watcher) -> Shim:
