@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from caisey.practice.runtime import Runtime
 
 MISSED = 2
+ACCOUNT = "practice"
+"""Whom its commands would run as, if there were any."""
 REFUSED_CODES = {
     "handshake.protocol_unsupported": limits.CLOSE_PROTOCOL,
     "runtime.revoked": limits.CLOSE_REVOKED,
@@ -135,6 +137,7 @@ class Link:
             journal_sequence=runtime.journal.sequence,
             machine_fingerprint=identity.machine_fingerprint,
             runtime_version=runtime.version,
+            runs_as=ACCOUNT,
             bridge=self._bridge.kind,
             time_ms=now_ms(),
             tools=tuple(tool.reference for tool in on_platform("linux")),
