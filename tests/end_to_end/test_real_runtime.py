@@ -178,6 +178,22 @@ def test_the_control_plane_dies_under_a_real_command(api: Api, agent: Make, serv
     assert ran.read_text() == "once\n"
 
 
+def test_a_runtime_comes_back_by_the_bridge_that_it_prefers(api: Api, agent: Make, server: Server) -> None:
+    """A control plane that is away for a while is no network that breaks WebSockets."""
+    one, endpoint_id = enrolled(api, agent)
+    log = one.state_dir.parent / f"{one.state_dir.name}.log"
+    tried = log.read_text().count("bridge closed")
+    server.kill()
+    until(lambda: log.read_text().count("bridge closed") >= tried + 3, within=30, what="it tried several times")
+    server.start()
+
+    def bridges() -> list[str]:
+        endpoint = api.get(f"/endpoints/{endpoint_id}")
+        return list(endpoint["runtimes"][0]["bridges"]) if endpoint["sendable"]["value"] else []
+
+    assert until(bridges, within=60, what="it is back") == ["websocket"]
+
+
 def test_directories_are_private(api: Api, agent: Make) -> None:
     """API.md: "Directories 0700, files 0600, or it refuses to start"."""
     one, _ = enrolled(api, agent)

@@ -255,6 +255,40 @@ def test_the_other_bridge_is_tried_and_the_first_preferred() -> None:
 
 
 @pytest.mark.parametrize(
+    ("answer", "nobody_there"),
+    [
+        (b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", True),
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", False),
+        (b"", False),
+        (None, True),
+    ],
+    ids=["a proxy finds nobody", "a proxy forbids it", "no upgrade", "hung up", "nothing listens"],
+)
+def test_a_control_plane_that_is_away_says_nothing_against_the_bridge(answer: bytes | None, nobody_there: bool) -> None:
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer or b"")
+        writer.close()
+        await writer.wait_closed()
+
+    async def story() -> BridgeClosedError:
+        server = await asyncio.start_server(hear, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        if answer is None:
+            server.close()
+            await server.wait_closed()
+        try:
+            with pytest.raises(BridgeClosedError) as closed:
+                await WebSocketConnector(f"http://127.0.0.1:{port}").connect()
+        finally:
+            server.close()
+        return closed.value
+
+    assert asyncio.run(story()).nobody_there is nobody_there
+
+
+@pytest.mark.parametrize(
     ("url", "fine"),
     [
         ("https://caisey.example", True),

@@ -167,8 +167,9 @@ class Agent:
         try:
             async with handshake_timeout():
                 bridge = await connector.connect()
-        except BridgeClosedError:
-            self._bridges.failed()
+        except BridgeClosedError as error:
+            if not error.nobody_there:
+                self._bridges.failed()
             raise
         try:
             async with handshake_timeout():

@@ -49,7 +49,10 @@ class Backoff:
 
 
 class BridgeChoice:
-    """Which bridge to try. The first of the list is preferred, and tried again after each that worked and broke."""
+    """Which bridge to try. The first of the list is preferred, and tried again after each that worked and broke.
+
+    A control plane that is away has failed nobody: else a fleet would come back by the other bridge, and stay there.
+    """
 
     def __init__(self, connectors: Sequence[Connector]) -> None:
         self._connectors = connectors

@@ -12,12 +12,16 @@ from caisey.protocol.fields import BridgeKind
 
 
 class BridgeClosedError(Exception):
-    """The bridge is over. `code` is a WebSocket close code; `None` where the network just failed."""
+    """The bridge is over. `code` is a WebSocket close code; `None` where the network just failed.
 
-    def __init__(self, code: int | None, reason: str) -> None:
+    `nobody_there`: nobody serves at that address now, which says nothing against this kind of bridge.
+    """
+
+    def __init__(self, code: int | None, reason: str, *, nobody_there: bool = False) -> None:
         super().__init__(f"{code}: {reason}")
         self.code = code
         self.reason = reason
+        self.nobody_there = nobody_there
 
 
 class Bridge(Protocol):

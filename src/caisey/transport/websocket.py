@@ -6,10 +6,12 @@ Owns the WebSocket: its subprotocol, its limits, and which URLs may be spoken to
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 from typing import Final
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
 
 from caisey.protocol import limits
@@ -19,6 +21,8 @@ from caisey.transport.bridge import BridgeClosedError
 
 CONNECT_PATH: Final = "/runtime/v1/connect"
 CLOSE_S: Final = 2.0
+_AWAY: Final = frozenset({502, 503, 504})
+_NO_WAY: Final = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
 
 
 class WebSocketBridge:
@@ -71,8 +75,19 @@ class WebSocketConnector:
                 user_agent_header=None,
             )
         except (OSError, TimeoutError, asyncio.IncompleteReadError, InvalidHandshake, InvalidURI) as error:
-            raise BridgeClosedError(None, f"{type(error).__name__}: {error}") from error
+            said = f"{type(error).__name__}: {error}"
+            raise BridgeClosedError(None, said, nobody_there=_is_nobody_there(error)) from error
         return WebSocketBridge(connection)
+
+
+def _is_nobody_there(error: Exception) -> bool:
+    """Nothing listens there, no way leads there, or what stands before the control plane does not find it."""
+    if isinstance(error, InvalidStatus):
+        return error.response.status_code in _AWAY
+    if isinstance(error, socket.gaierror):
+        return True
+    # An OSError without a number stands for several: of each of the addresses that a name has.
+    return isinstance(error, OSError) and (error.errno in _NO_WAY or (type(error) is OSError and error.errno is None))
 
 
 def _over(closed: ConnectionClosed) -> BridgeClosedError:
