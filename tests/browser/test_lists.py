@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.api.plane import Api, Plane
+from tests.api.plane import Api, Plane, shell
 from tests.browser.chromium import PHONE
 from tests.browser.conftest import NewContext
 from tests.browser.desks import desk, fleet, loop, new_desk, stalled_at_step_two  # noqa: F401  # fixtures
@@ -186,6 +186,29 @@ def test_several_are_put_aside_at_once(api: Api, group: str, technician: Visitor
     page.locator("#bulk-snooze").get_by_role("button", name="Put aside").click()
     expect(page.locator("section [data-line]")).to_have_count(1)
     expect(page).to_have_title("(1) Attention · Caisey")
+
+
+def test_a_site_that_fails_is_one_row_and_one_press(
+    api: Api, group: str, technician: Visitor, new_context: NewContext
+) -> None:
+    api.put(f"/client-groups/{group}/policy", {"hold_expiry_s": 0.2})
+    for number in range(3):
+        api.prompt(api.session(api.endpoint(group, f"SITE-{number}")), shell("true", effect="read_only"))
+    page = new_context(technician).new_page()
+    page.goto("/attention")
+    head = page.locator(".line-group > details > summary")
+    expect(head).to_contain_text("3 computers: Waited too long; not sent", timeout=SLOWLY)
+    expect(page.locator("[data-line]").first).to_be_hidden()
+    page.keyboard.press("j")
+    expect(head).to_be_focused()
+    page.keyboard.press("o")
+    expect(page.locator("[data-line]").first).to_be_visible()
+    page.keyboard.press("j")
+    expect(page.locator("[data-line] .line-link").first).to_be_focused()
+    page.keyboard.press("k")
+    page.keyboard.press("a")
+    expect(page.get_by_text("It is yours.")).to_be_visible()
+    expect(page.locator(".line-group .line-mine")).to_have_count(3)
 
 
 def test_a_stalled_request_leads_to_where_it_is_decided(page: Page, desk: Desk) -> None:  # noqa: F811

@@ -12,7 +12,8 @@ const HELD_MS = 6_000;
 const LOOK_AGAIN_MS = 60_000;
 const body = document.body;
 const part = () => document.getElementById("attention");
-const lines = () => [...part().querySelectorAll("[data-line]")].filter((line) => line.offsetParent !== null);
+const ROWS = "[data-line], .line-group > details > summary";
+const rows = () => [...part().querySelectorAll(ROWS)].filter((row) => row.offsetParent !== null);
 
 // -- live ------------------------------------------------------------------------------------------------------------
 
@@ -114,43 +115,54 @@ function tell() {
 
 // -- keyboard --------------------------------------------------------------------------------------------------------
 
-const current = () => document.activeElement?.closest?.("[data-line]");
+// A row is a line, or the head of a group.
+const current = () => document.activeElement?.closest?.(ROWS);
+const isGroup = (row) => row?.tagName === "SUMMARY";
+const handleOf = (row) => (isGroup(row) ? row : row.querySelector(".line-link"));
+
 function step(by) {
-  const all = lines();
+  const all = rows();
   if (!all.length) return false;
   const at = all.indexOf(current());
   const next = all[at < 0 ? (by > 0 ? 0 : all.length - 1) : Math.min(Math.max(at + by, 0), all.length - 1)];
-  next.querySelector(".line-link").focus();
+  handleOf(next).focus();
   next.scrollIntoView({ block: "nearest" });
 }
-const box = (line) => line?.querySelector("input[name=item]");
+
+function boxes(row) {
+  return row ? [...(isGroup(row) ? row.parentElement : row).querySelectorAll("input[name=item][type=checkbox]")] : [];
+}
+function check(found, checked) {
+  for (const box of found) if (box.checked !== checked) box.click();
+}
 const chosen = () => [...part().querySelectorAll("input[form=bulk]:checked")];
 
 shortcut("j", word("key-next"), () => step(1));
 shortcut("k", word("key-previous"), () => step(-1));
 shortcut("o", word("key-open"), () => {
-  const line = current() ?? lines()[0];
-  if (!line) return false;
-  line.querySelector(".line-link").click();
+  const row = current() ?? rows()[0];
+  if (!row) return false;
+  handleOf(row).click();
 });
 shortcut("1", word("key-first"), () => {
-  const line = current() ?? lines()[0];
-  const first = line?.querySelector("[data-first]");
+  const first = (current() ?? rows()[0])?.querySelector("[data-first]");
   if (!first) return false;
   first.focus();
 });
 shortcut("x", word("key-select"), () => {
-  const one = box(current());
-  if (!one) return false;
-  one.click();
+  const found = boxes(current());
+  if (!found.length) return false;
+  check(found, !found.every((box) => box.checked));
 });
 shortcut("a", word("key-take"), () => {
+  if (isGroup(current()) && !chosen().length) check(boxes(current()), true);
   if (chosen().length) return void part().querySelector('#bulk [value="take"]').click();
   const take = current()?.querySelector("[data-take]");
   if (!take) return false;
   take.click();
 });
 shortcut("s", word("key-snooze"), () => {
+  if (isGroup(current()) && !chosen().length) check(boxes(current()), true);
   const place = chosen().length ? part().querySelector("#bulk-snooze") : current()?.querySelector(".pop");
   if (!place) return false;
   place.open = true;
