@@ -490,9 +490,9 @@ BY_TESTS = {
     "a zombie counts as alive": "tests/runtime/test_crashes.py::test_a_zombie_counts_as_dead",
     "`found` leaks a value": "tests/protocol/test_shapes.py::test_no_document_raises_and_no_value_is_told",
     "fence: a closed number is taken": "tests/model/test_fence.py::test_each_rule_alone_is_missed[closed-number]",
-    "fence: a consent that has started is taken": "tests/model/test_fence.py::test_each_rule_alone_is_missed[consent]",
-    "fence: a lower number is taken": "tests/model/test_fence.py::test_each_rule_alone_is_missed[lower-number]",
-    "fence: two processes of one call": "tests/model/test_fence.py::test_each_rule_alone_is_missed[one-process]",
+    "fence: a consent that has started is taken": "tests/model/test_fence.py::test_each_far_rule_is_missed[consent]",
+    "fence: a lower number is taken": "tests/model/test_fence.py::test_each_far_rule_is_missed[lower-number]",
+    "fence: two processes of one call": "tests/model/test_fence.py::test_each_far_rule_is_missed[one-process]",
     "a late start does not reopen": "tests/model/test_fence.py::test_each_rule_alone_is_missed[late-start-reopens]",
     "one runtime runs twice": "tests/runtime/test_shared_journal.py::test_one_runtime_never_runs_twice",
 }

@@ -209,7 +209,7 @@ class Oracle:
         for call_id in touched:
             self.call(session, session.calls[call_id])
         self.session(session)
-        self._world.tell_lies()
+        self._world.faults.tell_lies()
 
     def session(self, session: Session) -> None:
         """Invariant 1, for a session as a whole."""

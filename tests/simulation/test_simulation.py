@@ -11,7 +11,8 @@ import re
 import pytest
 
 from tests.simulation.coverage import CELLS, UNREACHABLE
-from tests.simulation.seeds import simulate
+from tests.simulation.defects import BY_TESTS
+from tests.simulation.seeds import ROOT, simulate
 
 pytestmark = pytest.mark.simulation
 
@@ -29,6 +30,15 @@ def test_a_seed_is_told_the_same_twice(seed: str) -> None:
 
 def test_only_cells_that_exist_are_said_to_be_out_of_reach() -> None:
     assert UNREACHABLE.keys() <= CELLS
+
+
+@pytest.mark.parametrize("test", BY_TESTS.values())
+def test_a_test_that_is_named_for_a_defect_exists(test: str) -> None:
+    path, _, name = test.partition("::")
+    name, _, case = name.partition("[")
+    source = (ROOT / path).read_text()
+    assert f"def {name}(" in source
+    assert case.removesuffix("]") in source
 
 
 @pytest.mark.slow

@@ -17,27 +17,23 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from msgspec.structs import replace
 
 from caisey.control.directory.records import Endpoint, Organization, PolicyLevel, Runtime
 from caisey.control.directory.records import Machine as MachineRecord
-from caisey.core import commands as c
 from caisey.core import events as e
-from caisey.core.decide.actions import offered
-from caisey.core.errors import Fault
 from caisey.core.policy import PolicyFields
 from caisey.core.session import Session
-from caisey.core.states import Action, CallState, CancelWhy, Effect
+from caisey.core.states import CallState, CancelWhy
+from caisey.core.tool_call import ToolCall
 from caisey.protocol.fields import BridgeKind
-from caisey.protocol.frames import Leaving
-from caisey.storage.contract import AppendFailed, Overloaded
 from caisey.transport.bridge import BridgeClosedError
-from tests.simulation import lies
 from tests.simulation.clockwork import WORLD, SimLoop, SpinError
 from tests.simulation.endpoint import VERSION, Node
+from tests.simulation.faults import Faults
 from tests.simulation.machine import Job, Journal, Machine, Picture
-from tests.simulation.network import ClientBridge, ServerSide, Weather, Wire
+from tests.simulation.network import ClientBridge, ServerSide, Weather, Wire, short
 from tests.simulation.oracle import ORGANIZATION, Oracle
+from tests.simulation.people import TECHNICIANS, People
 from tests.simulation.plane import PlaneNode
 from tests.simulation.polls import HttpWire, SimPolls, serve
 from tests.simulation.story import SPAN_S, Event, Story
@@ -49,7 +45,6 @@ BRIDGES: dict[str, tuple[BridgeKind, ...]] = {
     "websocket": ("websocket",), "longpoll": ("longpoll",), "both": ("websocket", "longpoll"),
 }  # fmt: skip
 FOLDER = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
-TECHNICIANS = {"anna": e.Actor("user", "usr_anna"), "bert": e.Actor("user", "usr_bert")}
 POLICY = {
     "heartbeat_interval_s": 6.0,
     "ack_window_s": 2.0,
@@ -60,16 +55,6 @@ POLICY = {
     "mutating_age_s": 30.0,
     "approval_expiry_s": 20.0,
 }
-
-
-class ToTell(NamedTuple):
-    """A lie that waits for its moment."""
-
-    node: Node
-    what: str
-    state: str
-    pick: int
-    above: int
 
 
 W = TypeVar("W", bound=Wire)
@@ -115,9 +100,8 @@ class World:
         self.stepped_at = 0.0
         self.plane_ready_at = 0.0
         self._closing = False
-        self._plane_again_s = 1.0
-        self._backup: bytes | None = None
-        self._restore = False
+        self.plane_again_s = 1.0
+        self.restoring = False
         self.wires: list[Wire] = []
         self.machines = [
             Machine(name, self.loop, random.Random(f"{seed} {name}"), root / name, self.oracle.started)
@@ -127,11 +111,8 @@ class World:
         self.nodes = self._nodes(seed)
         self.weather = {node: Weather(latency_s=story.latency_s) for node in self.nodes}
         self.no_websockets: Counter[Node] = Counter()
-        self._clone: tuple[Machine, Node] | None = None
         self.sessions: list[str] = []
-        self._prompts = 0
-        self._fresh = 0
-        self._to_tell: list[ToTell] = []
+        self.people, self.faults = People(self), Faults(self)
 
     # -- who there is --------------------------------------------------------------------------------------------------
 
@@ -143,10 +124,10 @@ class World:
         for machine, disk in ((one, first), (one, second), (two, third)):
             machine.disks[disk.name] = disk
         return [
-            self._node(f"rtm_{i}", m, d, seed) for i, (m, d) in enumerate(((one, first), (one, second), (two, third)))
+            self.node(f"rtm_{i}", m, d, seed) for i, (m, d) in enumerate(((one, first), (one, second), (two, third)))
         ]
 
-    def _node(self, runtime_id: str, machine: Machine, disk: Journal, seed: str, twin: str = "") -> Node:
+    def node(self, runtime_id: str, machine: Machine, disk: Journal, seed: str, twin: str = "") -> Node:
         key = Ed25519PrivateKey.from_private_bytes(random.Random(f"{seed} {runtime_id}").randbytes(32))
         return Node(
             runtime_id=runtime_id, machine=machine, disk=disk, key=key, plane_key=self.plane.keyring.current_public,
@@ -211,7 +192,7 @@ class World:
             raise BridgeClosedError(None, "refused")
         place = f"wire {self.happened['wire']}"
         side = ServerSide(wire, lambda data: self._down(place, data))
-        self._in_plane(self.plane.socket(side.scope, side.receive, side.send))
+        self.in_plane(self.plane.socket(side.scope, side.receive, side.send))
         return ClientBridge(wire, lambda data: self._up(place, node, data))
 
     def _open_line(self, node: Node, bridge: SimPolls) -> HttpWire | None:
@@ -221,7 +202,7 @@ class World:
             wire.bridge = bridge
             place = f"line {self.happened['wire']}"
             seen = partial(self._down, place)
-            self._in_plane(serve(wire, self.plane.poll, seen, self._in_plane))
+            self.in_plane(serve(wire, self.plane.poll, seen, self.in_plane))
         return wire
 
     def _wire(self, kind: type[W], node: Node) -> W | None:
@@ -247,7 +228,7 @@ class World:
         if self.trace is not None:
             self.trace.append(f"{self.loop.time() - 1000:9.3f}  {who} {what}")
 
-    def _in_plane(self, work: Coroutine[Any, Any, Any]) -> None:
+    def in_plane(self, work: Coroutine[Any, Any, Any]) -> None:
         context = self.plane.life.context()
         task = context.run(self.loop.create_task, work, context=context)
         task.add_done_callback(self._defect)
@@ -279,7 +260,7 @@ class World:
         """The kinds of faults that are in force."""
         return [kind for kind, count in self._active.items() if count > 0] or ["calm"]
 
-    def _while(self, kind: str, seconds: float, over: Callable[[], None]) -> None:
+    def during(self, kind: str, seconds: float, over: Callable[[], None]) -> None:
         """A fault in force for a while."""
         self._active[kind] += 1
 
@@ -300,6 +281,11 @@ class World:
         frozen = self.plane.life.thaws_at + 1.0 > self.loop.time()
         return frozen or self.plane.commit_s > 0.1 or bool(self.plane._failures) or self._active["plane_disk"] > 0
 
+    def calls_of(self, session_id: str) -> list[ToolCall]:
+        """Every step of a session, as decided."""
+        session = self.plane.sessions.peek(session_id)
+        return list(session.calls.values()) if session is not None else []
+
     def session_of(self, call_id: str) -> Session | None:
         """As decided."""
         if not self.plane.ready:
@@ -313,15 +299,15 @@ class World:
     def _plane_is_ready(self) -> None:
         self.plane_ready_at = self.loop.time()
         self.plane.sessions.follow(self.oracle.decided)
-        if self._restore:
-            self._restore = False
+        if self.restoring:
+            self.restoring = False
             self.oracle.forget_what_was_lost()
         self.oracle.plane_is_back()
 
     def _plane_crashed(self) -> None:
         if self.loop.time() < self.stepped_at + 3.0:
             self.unseen_step = True
-        self.loop.call_later(self._plane_again_s, self.plane.start, context=WORLD.context())
+        self.loop.call_later(self.plane_again_s, self.plane.start, context=WORLD.context())
 
     # -- a run ---------------------------------------------------------------------------------------------------------
 
@@ -359,7 +345,7 @@ class World:
             await self._found()
             founded.set()
 
-        self._in_plane(found())
+        self.in_plane(found())
         self.loop.run_until(self.loop.time() + 20.0, founded.is_set)
         assert founded.is_set() or self.broken
         begin = self.loop.time()
@@ -371,7 +357,7 @@ class World:
         while self.loop.time() < end and not self.broken:
             self.loop.run_until(min(end, self.loop.time() + LOOK_S))
             self.oracle.no_deadline_forgotten()
-            self.tell_lies()
+            self.faults.tell_lies()
         if not self.broken:
             self._stop_faults()
         return self._settle()
@@ -444,10 +430,8 @@ class World:
 
     def _stop_faults(self) -> None:
         self._active.clear()
-        self._to_tell.clear()
         self.no_websockets.clear()
-        if self._clone is not None:
-            self._clone_ends()
+        self.faults.stop()
         for weather in self.weather.values():
             weather.calm()
         for wire in self.wires:
@@ -457,12 +441,6 @@ class World:
                 wire.end_bridge()
         self.plane.commit_s = self.story.commit_s
         self.plane._death, self.plane._failures = None, []
-        for machine in self.machines:
-            machine.no_forks = False
-            if machine.boot.dead:
-                self._switch_on(machine)
-            for disk in machine.disks.values():
-                disk.full = False
         for node in self.nodes:
             node.wanted, node.crash_at = True, None
             node.again(0.1)
@@ -472,9 +450,9 @@ class World:
         """A person reviews journals, and accepts runtimes, until the end."""
         if self.plane.ready:
             for machine in self.machines:
-                self._review(machine)
+                self.people.look_over(machine)
             for node in self.nodes:
-                self._in_plane(self.plane.accept(node.runtime_id))
+                self.in_plane(self.plane.accept(node.runtime_id))
         self.loop.call_later(20.0, self._look_after, context=WORLD.context())
 
     def _let_commands_end(self) -> None:
@@ -495,373 +473,5 @@ class World:
     def _happen(self, event: Event) -> None:
         self.happened[event.kind] += 1
         self.tell("***", f"{event.kind} {event.args}")
-        getattr(self, f"_do_{event.kind}")(*event.args)
-
-    # technicians
-
-    def _do_prompt(self, who: str, where: int, beside: int, *steps: str) -> None:
-        if not self.plane.ready:
-            return
-        self._prompts += 1
-        place = self._prompts
-        calls = []
-        for position, step in enumerate(steps, 1):
-            effect, *plan = step.split()
-            limits = {word.partition("=")[0]: int(word.partition("=")[2]) for word in plan if "=" in word}
-            calls.append(
-                e.CallSpec(
-                    f"tcl_{place}_{position}", position, "nothing_has_it" if "unknown" in plan else "shell", 1,
-                    {"command": " ".join(plan[:6])}, Effect(effect), e.Limits(limits.get("time"), limits.get("bytes")),
-                    check={"tool": "shell", "arguments": {"command": "5 10 1 0 0 0"}},
-                )
-            )  # fmt: skip
-        accept = c.AcceptPrompt(
-            actor=TECHNICIANS[who], prompt_id=f"pmt_{place}", calls=tuple(calls), side_by_side=bool(beside)
-        )
-        self._in_plane(self._ask(self.sessions[where], accept, lambda: self.oracle.accepted.add(f"pmt_{place}")))
-
-    async def _ask(self, session_id: str, command: c.Command, then: Callable[[], object] = lambda: None) -> None:
-        """A request of a technician, as the API hands it on. Refusals are answers too."""
-        try:
-            handled = await self.plane.sessions.handle(session_id, command)
-        except Fault as fault:
-            if fault.code == "server.internal":
-                self.wrong(f"defect: {type(command).__name__} was not decided")
-            return
-        except (AppendFailed, Overloaded):
-            return
-        if isinstance(command, c.Act) and not any(r.actor == command.actor for r in handled.records):
-            self.wrong(f"audit: {command.action} by {command.actor.id} is not on record")
-        then()
-
-    def _do_act(self, who: str, which: int, choice: int) -> None:
-        if not self.plane.ready:
-            return
-        places = [(s, call) for s in self.sessions for call in self._calls(s)]
-        if not places:
-            return
-        alive = [p for p in places if p[1].state is not CallState.ENDED]
-        session_id, call = (alive or places)[which % len(alive or places)]
-        session = self.plane.sessions.peek(session_id)
-        assert session is not None
-        possible = offered(session, call)
-        if not possible:
-            return
-        asked = Action.INPUT in possible and choice % 3 == 0
-        action = Action.INPUT if asked else possible[choice % len(possible)]
-        more: dict[str, Any] = {}
-        self._fresh += 1
-        fresh = f"tcl_a{self._fresh}"
-        if action is Action.ADJUST:
-            more["new_call"] = replace(call.spec, id=fresh)
-        elif action is Action.VERIFY:
-            new = replace(call.spec, id=fresh, position=1, effect=Effect.READ_ONLY)
-            more |= {"new_call": new, "prompt_id": f"pmt_{fresh}"}
-        elif action is Action.INPUT:
-            more |= {"data": "yes\n", "sensitive": choice % 2 == 0}
-        elif action is Action.HOLD:
-            more["expires_in_ms"] = 5_000
-        act = c.Act(
-            actor=TECHNICIANS[who], tool_call_id=call.id, action=str(action), reason="r",
-            seen=session.prompt_sequence(session.prompt_of(call)), **more,
-        )  # fmt: skip
-        if action in (Action.RETRY, Action.REQUEUE, Action.REROUTE, Action.RESUME, Action.RELEASE, Action.HOLD):
-            for other in session.prompt_of(call).call_ids:
-                self.oracle.confirmed_after[other] = self.loop.time()
-        self._in_plane(self._ask(session_id, act))
-
-    def _do_act_twice(self, which: int, choice: int) -> None:
-        self._do_act("anna", which, choice)
-        self._do_act("bert", which, choice)
-
-    def _calls(self, session_id: str) -> list[Any]:
-        session = self.plane.sessions.peek(session_id)
-        return list(session.calls.values()) if session is not None else []
-
-    def _do_hand_over(self, where: int, who: str) -> None:
-        if self.plane.ready:
-            actor = TECHNICIANS[who]
-            self._in_plane(self._ask(self.sessions[where], c.UpdateSession(actor=actor, owner=actor.id)))
-
-    # the network
-
-    def _do_partition(self, which: int, way: str, seconds: float) -> None:
-        weather = self.weather[self.nodes[which]]
-        weather.up, weather.down = weather.up and way == "down", weather.down and way == "up"
-
-        def heal() -> None:
-            weather.up = weather.down = True
-            for wire in self.wires:
-                wire.healed()
-
-        self._while(f"partition {way}", seconds, heal)
-
-    def _do_wild(self, which: int, seconds: float, *chances: float) -> None:
-        """Chances of a frame: to be lost, doubled, late, garbled."""
-        node = self.nodes[which]
-        weather = self.weather[node]
-        weather.lose, weather.double, weather.reorder, weather.garble = chances
-
-        def over() -> None:
-            weather.lose = weather.double = weather.reorder = weather.garble = 0.0
-            self._cut(node)
-
-        self._while("wild", seconds, over)
-
-    def _do_slow(self, which: int, seconds: float, latency_s: float) -> None:
-        weather = self.weather[self.nodes[which]]
-        weather.latency_s = latency_s
-        self._while("slow", seconds, lambda: setattr(weather, "latency_s", self.story.latency_s))
-
-    def _do_no_websockets(self, which: int, seconds: float) -> None:
-        """A proxy on the way breaks them, and lets other requests pass."""
-        node = self.nodes[which]
-        self.no_websockets[node] += 1
-        for wire in self.wires:
-            if wire.client.life is node.life and not isinstance(wire, HttpWire):
-                wire.cut()
-
-        def over() -> None:
-            self.no_websockets[node] = max(0, self.no_websockets[node] - 1)
-
-        self._while("no websockets", seconds, over)
-
-    def _do_cut(self, which: int) -> None:
-        self._cut(self.nodes[which])
-
-    def _cut(self, node: Node) -> None:
-        for wire in self.wires:
-            if wire.client.life is node.life:
-                wire.cut()
-
-    # runtimes and computers
-
-    def _do_crash_at(self, which: int, writes: int, when: str) -> None:
-        self.nodes[which].crash_at = (writes, when)
-
-    def _do_crash(self, which: int, again_s: float) -> None:
-        self.nodes[which].crash(again_s)
-
-    def _do_leave(self, which: int, reason: str) -> None:
-        node = self.nodes[which]
-        if node.running and node.agent is not None and node.life is not None:
-            self.loop.call_soon(node.agent.leave, reason, context=node.life.context())
-
-    def _do_hang(self, which: int, seconds: float) -> None:
-        life = self.nodes[which].life
-        if life is not None and not life.dead:
-            life.freeze(self.loop.time() + seconds)
-            self._while("hang", seconds, lambda: None)
-
-    def _do_reboot(self, which: int, seconds: float) -> None:
-        machine = self.machines[which]
-        if not machine.boot.dead:
-            self._silence(machine)
-            machine.switch_off()
-            self._while("off", seconds, lambda: self._switch_on(machine))
-
-    def _silence(self, machine: Machine) -> None:
-        """Without power nobody says goodbye."""
-        for wire in self.wires:
-            if wire.client.life.name.startswith("rtm_") and any(
-                n.life is wire.client.life and n.machine is machine for n in self._all_nodes()
-            ):
-                wire.break_off("client", silent=True)
-
-    def _all_nodes(self) -> list[Node]:
-        return self.nodes + ([self._clone[1]] if self._clone is not None else [])
-
-    def _switch_on(self, machine: Machine) -> None:
-        if machine.boot.dead:
-            machine.switch_on()
-            for node in self._all_nodes():
-                if node.machine is machine:
-                    node.again(0.3)
-
-    def _do_sleep(self, which: int, seconds: float) -> None:
-        machine = self.machines[which]
-        if machine.boot.dead or machine.boot.thaws_at > self.loop.time():
-            return
-        for node in self.nodes:
-            if node.machine is machine and node.running and node.agent is not None and self.dice.random() < 0.5:
-                outbox = node.agent._outbox
-                if outbox is not None:
-                    outbox.post(Leaving(reason="sleep"))
-        machine.sleep(seconds)
-        self._while("asleep", seconds, lambda: None)
-
-    def _do_picture(self, which: int) -> None:
-        machine = self.machines[which]
-        self.pictures[machine.name] = machine.picture()
-
-    def _do_set_back(self, which: int) -> None:
-        machine = self.machines[which]
-        picture = self.pictures.get(machine.name)
-        if picture is None or machine.boot.dead:
-            return
-        for name, sequence in picture.sequences.items():
-            self.oracle.set_back(name, machine.name, sequence, machine.epoch)
-        self._silence(machine)
-        machine.set_back(picture)
-        self._while("set back", 1.0, lambda: self._switch_on(machine))
-
-    def _do_clone(self, seconds: float) -> None:
-        """A copy of the second computer, with its key, lives beside it for a while."""
-        if self._clone is not None:
-            return
-        original = self.machines[1]
-        folder = original.folder.parent / f"twin{self.happened['clone']}"
-        twin = Machine(
-            "twin",
-            self.loop,
-            random.Random(f"{self.story.seed} twin"),
-            folder,
-            self.oracle.started,
-        )
-        disk = Journal("jrn_two", twin.folder)
-        disk.restore(original.disks["jrn_two"].picture())
-        twin.disks[disk.name] = disk
-        twin.start_numbers = dict(original.start_numbers)
-        node = self._node("rtm_2", twin, disk, self.story.seed, "twin")
-        self._clone = (twin, node)
-        self.weather[node] = Weather(latency_s=self.story.latency_s)
-        self.oracle.cloned.add(disk.name)
-        node.fingerprint = self.nodes[2].fingerprint
-        node.start()
-        self._while("clone", seconds, self._clone_ends)
-
-    def _clone_ends(self) -> None:
-        if self._clone is not None:
-            self._clone[0].switch_off()
-            self._clone[0].disks["jrn_two"].connection.close()
-            self._clone = None
-
-    def _do_disk_full(self, which: int, seconds: float) -> None:
-        disk = self.nodes[which].disk
-        disk.full = True
-        self._while("disk full", seconds, lambda: setattr(disk, "full", False))
-
-    def _do_no_forks(self, which: int, seconds: float) -> None:
-        machine = self.machines[which]
-        machine.no_forks = True
-        self._while("no forks", seconds, lambda: setattr(machine, "no_forks", False))
-
-    def _job(self, which: int, pick: int) -> Job | None:
-        jobs = [job for job in self.machines[which].jobs.values() if not job.over and job.gone]
-        return jobs[pick % len(jobs)] if jobs else None
-
-    def _do_kill_shim(self, which: int, pick: int) -> None:
-        job = self._job(which, pick)
-        if job is not None:
-            job.kill_shim()
-
-    def _do_kill_job(self, which: int, pick: int) -> None:
-        job = self._job(which, pick)
-        if job is not None:
-            job.kill_all()
-
-    def _do_lie(self, which: int, what: str, state: str, pick: int, above: int) -> None:
-        """A word that is not so, said once the runtime has an attempt in this state."""
-        self._to_tell.append(ToTell(self.nodes[which], what, state, pick, above))
-        self.tell_lies()
-
-    def tell_lies(self) -> None:
-        """Those whose moment has come."""
-        if self._to_tell and self.plane.ready:
-            self._to_tell = [lie for lie in self._to_tell if not self._told(lie)]
-
-    def _told(self, lie: ToTell) -> bool:
-        node, name = lie.node, lie.node.disk.name
-        fitting = [
-            a
-            for session_id in self.sessions
-            for call in self._calls(session_id)
-            for a in call.attempts
-            if a.journal_id == name and a.state == lie.state and lies.fits(lie.what, a)
-        ]
-        if not fitting or node.bridge is None or node.agent is None or not node.agent.connected.is_set():
-            return False
-        attempt = fitting[lie.pick % len(fitting)]
-        self.oracle.lied.add(name)
-        for data in lies.told(lie.what, attempt, max(0, attempt.journal_sequence + lie.above)):
-            self.tell(node.runtime_id, f"lies: {short(data)}")
-            node.bridge.lie(data)
-        return True
-
-    def _do_skew(self, which: int, by_ms: int) -> None:
-        self.machines[which].skew_ms += by_ms
-
-    # the control plane
-
-    def _do_plane_dies(self, commits: int, when: str) -> None:
-        self.plane.die_in(commits, when)
-
-    def _do_plane_crash(self, again_s: float) -> None:
-        self._plane_again_s = again_s
-        self.plane.crash()
-
-    def _do_plane_hangs(self, seconds: float) -> None:
-        self.plane.life.freeze(self.loop.time() + seconds)
-        self._while("plane hangs", seconds, lambda: None)
-
-    def _do_plane_disk(self, count: int, when: str) -> None:
-        self.plane.fail_commits([when] * count)
-        # The sweeper looks again five seconds after a commit that failed.
-        self.loop.call_later(2.0, self.plane.fail_commits, [], context=WORLD.context())
-        self._while("plane_disk", 9.0, lambda: None)
-
-    def _do_plane_slow_disk(self, seconds: float, commit_s: float) -> None:
-        self.plane.commit_s = commit_s
-        self._while("plane_disk", seconds + commit_s * 4, lambda: setattr(self.plane, "commit_s", self.story.commit_s))
-
-    def _do_clock_step(self, by_ms: int) -> None:
-        self.plane.clock.step_ms += by_ms
-        self.stepped_at = self.loop.time()
-        if not self.plane.ready or self.plane_busy():
-            self.unseen_step = True
-
-    def _do_backup(self) -> None:
-        if self.plane.ready:
-            self._backup = self.plane.picture()
-
-    def _do_restore(self) -> None:
-        if self._backup is not None and self.plane.ready:
-            self.plane.crash()
-            self.plane.restore(self._backup)
-            self._restore = True
-
-    # people who look after it
-
-    def _do_review(self, which: int) -> None:
-        if self.plane.ready:
-            self._review(self.machines[which])
-
-    def _review(self, machine: Machine) -> None:
-        """As the route does, once its own event is committed."""
-        for start in self.oracle.starts:
-            if start.machine == machine.name:
-                self.oracle.confirmed_after[start.call_id] = self.loop.time()
-
-        async def look() -> None:
-            self.plane.hub.journal_reviewed(f"ept_{machine.name}")
-
-        self._in_plane(look())
-
-    def _do_accept(self, which: int) -> None:
-        if self.plane.ready:
-            self._in_plane(self._accept(self.nodes[which].runtime_id))
-
-    async def _accept(self, runtime_id: str) -> None:
-        try:
-            await self.plane.accept(runtime_id)
-        except Fault:
-            return
-
-
-def short(data: bytes) -> str:
-    """A frame without what is the same in all of them."""
-    text = data.decode(errors="replace")
-    for noise in ("heartbeat", '"ping"', '"pong"', "cadence"):
-        if noise in text[:30]:
-            return noise
-    return text[:400]
+        who = self.people if hasattr(self.people, event.kind) else self.faults
+        getattr(who, event.kind)(*event.args)
