@@ -21,7 +21,7 @@ def test_every_story_that_once_broke_something_holds() -> None:
     assert "all hold" in simulate("--regressions")
 
 
-@pytest.mark.parametrize("seed", ["7", "13"])  # 13: over long polls, with a liar
+@pytest.mark.parametrize("seed", ["7", "83"])  # 83: over long polls, with a liar
 def test_a_seed_is_told_the_same_twice(seed: str) -> None:
     first, second = (simulate("--seed", seed, "--trace") for _ in range(2))
     assert first == second
