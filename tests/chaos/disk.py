@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.chaos.report import SkippedError
 
-SIZE_MIB = 64
+SIZE_MIB = 384  # a scene with much output may share it
 _FILL = "fill"
 
 

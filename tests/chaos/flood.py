@@ -132,23 +132,29 @@ def _flooding(stage: Stage, kind: str, sent: dict[str, int]) -> Iterator[None]:
         text=True,
     )
     like_everything_else(process.pid)
+    with process:
+        try:
+            yield from _until_told(stage, process, made["token"], kind, sent)
+        finally:
+            signal_process(process.pid, signal.SIGKILL)
+
+
+def _until_told(
+    stage: Stage, process: subprocess.Popen[str], token: str, kind: str, sent: dict[str, int]
+) -> Iterator[None]:
     assert process.stdin is not None
     assert process.stdout is not None
-    try:
-        process.stdin.write(made["token"] + "\n")
-        process.stdin.flush()
-        endpoint = process.stdout.readline().split()[1]
-        if process.stdout.readline().strip() == "ask":
-            until(lambda: stage.sendable(endpoint), within=30, what="the flooder is sendable")
-            stage.ask(endpoint, "flood", "read_only", limits={"output_bytes": 1 << 24})
-            assert process.stdout.readline().strip() == "floods", "it floods"
-        yield
-        process.terminate()
-        sent[kind] += int(process.stdout.readline().split()[1])
-        process.wait(30)
-    finally:
-        signal_process(process.pid, signal.SIGKILL)
-        process.wait(10)
+    process.stdin.write(token + "\n")
+    process.stdin.flush()
+    endpoint = process.stdout.readline().split()[1]
+    if process.stdout.readline().strip() == "ask":
+        until(lambda: stage.sendable(endpoint), within=30, what="the flooder is sendable")
+        stage.ask(endpoint, "flood", "read_only", limits={"output_bytes": 1 << 24})
+        assert process.stdout.readline().strip() == "floods", "it floods"
+    yield
+    process.terminate()
+    sent[kind] += int(process.stdout.readline().split()[1])
+    process.wait(30)
 
 
 def _p99(samples: list[float]) -> float:

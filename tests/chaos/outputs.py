@@ -64,7 +64,7 @@ def _ended(stage: Stage, prompt_id: str, peak: list[int]) -> bool:
 
 def _check(stage: Stage, prompt_id: str, size: int, limit: int) -> None:
     expected = _expected(size)
-    [call] = stage.get(f"/prompts/{prompt_id}")["tool_calls"]
+    call = until(partial(_arrived, stage, prompt_id), within=ENDS_WITHIN_S, what="all of its output has arrived")
     attempt = call["attempts"][-1]
     shown, facts = attempt["output"]["stdout"], attempt["execution"]["streams"]["stdout"]
     gaps = [(gap["offset"], gap["length"]) for gap in shown["gaps"]]
@@ -84,6 +84,14 @@ def _check(stage: Stage, prompt_id: str, size: int, limit: int) -> None:
         and facts["sha256"] == hashlib.sha256(expected).hexdigest(),
         f"{attempt['verdict']['kind']}, gaps {gaps}, stored {shown['stored']} of {len(expected)}, bytes right: {right}",
     )
+
+
+def _arrived(stage: Stage, prompt_id: str) -> dict[str, Any] | None:
+    """The journal may say how it ended before the last of the output is through."""
+    [call] = stage.get(f"/prompts/{prompt_id}")["tool_calls"]
+    shown, facts = (call["attempts"][-1][name] for name in ("output", "execution"))
+    there = shown["stdout"]["stored"] + sum(gap["length"] for gap in shown["stdout"]["gaps"])
+    return dict(call) if there >= facts["streams"]["stdout"]["bytes"] else None
 
 
 def _runs(gaps: list[tuple[int, int]], end: int) -> list[tuple[int, int]]:
