@@ -7,7 +7,6 @@ import contextlib
 import gzip
 import sqlite3
 import time
-from typing import Any
 
 import httpx
 from playwright.async_api import Browser, async_playwright
@@ -118,8 +117,8 @@ _WATCH_PAUSES = """() => {
 
 async def _signed_in(browser: Browser, visitor: Visitor) -> AsyncPage:
     context = await browser.new_context(viewport=DESK)  # type: ignore[arg-type]  # a size
-    cookie: Any = {"name": COOKIE, "value": visitor.secret, "secure": True}
-    await context.add_cookies([{**cookie, "url": visitor.url.replace("http://", "https://")}])
+    url = visitor.url.replace("http://", "https://")  # the prefix of the cookie's name asks for it
+    await context.add_cookies([{"name": COOKIE, "value": str(visitor.secret), "secure": True, "url": url}])
     return await context.new_page()
 
 

@@ -85,7 +85,7 @@ export function startKeys({ openForm, goToNow, reveal }) {
   shortcut("f", word("keys-find-output"), () => {
     const view = currentView();
     if (!view) return false;
-    view.openFind();
+    view.finder.open();
   });
   shortcut("l", word("keys-follow"), () => {
     const view = currentView();
