@@ -88,7 +88,7 @@ def test_ctrl_c_takes_everything_away(tmp_path: Path) -> None:
     place = tmp_path / "demo"
     place.mkdir()
     process = subprocess.Popen(
-        [*command(), "demo", "--only", "held", "--only", "orphaned"],
+        [*command(), "demo", "--only", "held-and-released", "--only", "orphaned"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "TMPDIR": str(place)},
     )  # fmt: skip
     assert process.stdout is not None

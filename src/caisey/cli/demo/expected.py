@@ -64,7 +64,7 @@ EXPECTATIONS: tuple[Expectation, ...] = (
         "runtime_died", "unconfirmed", 0, "answered", "yes", ("verify by a person", "retry by a person"), 2, 2, 2,
     ),
     Expectation(
-        "adopted", "The agent dies; its command lives on, and the next agent adopts it", "5", "ACCT-07",
+        "died-and-adopted", "The agent dies; its command lives on, and the next agent adopts it", "5", "ACCT-07",
         "lost", "unconfirmed", 0, "answered", "yes", ("went on",), 1, 1, 1, ("output complete",),
     ),
     Expectation(
@@ -94,7 +94,7 @@ EXPECTATIONS: tuple[Expectation, ...] = (
         ("Delete 3 old jobs? [y/N]",),
     ),
     Expectation(
-        "held", "The agent freezes: new work is kept back, and asked about when it got old", "6", "ACCT-07",
+        "held-and-released", "The agent freezes: new work is kept back, and asked about when it got old", "6", "ACCT-07",
         "held (unhealthy)", "no", 2, "answered", "yes", ("release by a person",), 1, 1, 1,
     ),
     Expectation(
