@@ -96,7 +96,8 @@ def matrix(
         tempfile.TemporaryDirectory(prefix="caisey-conformance-") as name,
         _plane(run, ctx, local, Path(name)) as plane,
     ):
-        outcome = asyncio.run(_play(run, plane, Path(name), tuple(only or ()), slack, keep))
+        playing = _play(run, plane, directory=Path(name), only=tuple(only or ()), slack_s=slack, keep=keep)
+        outcome = asyncio.run(playing)
     _write(run, outcome, html, markdown)
     raise typer.Exit(FAULT if outcome["document"]["cells_not_as_specified"] else 0)
 
@@ -159,7 +160,7 @@ def _plane(run: Run, ctx: typer.Context, local: bool, directory: Path) -> Iterat
 
 
 async def _play(
-    run: Run, plane: Plane, directory: Path, only: tuple[str, ...], slack_s: float, keep: bool
+    run: Run, plane: Plane, *, directory: Path, only: tuple[str, ...], slack_s: float, keep: bool
 ) -> dict[str, Any]:
     import httpx
 
@@ -302,11 +303,12 @@ def runtime(
 ) -> None:
     """Test a runtime of your own against PROTOCOL.md.
 
-    It plays a control plane: it lets your runtime enroll, shakes hands, sends work, lies, breaks connections, kills it, and
-    checks what comes back. Commands are split into words and started without a shell; in each word {url}, {token} and
-    {state_dir} are filled in. The exit code is 1 if any check fails. Run it on the machine of the runtime.
+    It plays a control plane: it lets your runtime enroll, shakes hands, sends work, lies, breaks connections, kills it,
+    and checks what comes back. Commands are split into words and started without a shell; in each word {url}, {token}
+    and {state_dir} are filled in. The exit code is 1 if any check fails. Run it on the machine of the runtime.
 
-    caisey conformance runtime --enroll 'my-runtime enroll {url} {token} {state_dir}' --launch 'my-runtime run {state_dir}'
+    caisey conformance runtime --enroll 'my-runtime enroll {url} {token} {state_dir}' --launch 'my-runtime run
+    {state_dir}'
     """
     host, _, port = listen.rpartition(":")
     if not host or not port.isdecimal():

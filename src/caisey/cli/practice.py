@@ -53,7 +53,7 @@ def practice(
     if bridge not in ("websocket", "longpoll"):
         raise UsageFault(f"There is no bridge {bridge}", hint="Use websocket or longpoll.")
     text = sys.stdin.readline() if token == "-" else token or os.environ.get(TOKEN_VARIABLE, "")  # noqa: S105
-    _enroll(run, state_dir, url, text.strip(), hostname, insecure_http)
+    _enroll(run, state_dir, url=url, token=text.strip(), hostname=hostname, insecure_http=insecure_http)
     asyncio.run(_live(run, state_dir, bridge))
 
 
@@ -71,7 +71,7 @@ def _show_plays(run: Run) -> None:
     run.terminal.fields((f"{PREFIX} {p.name}" + (f" [{p.takes}]" if p.takes else ""), p.summary) for p in PLAYS)
 
 
-def _enroll(run: Run, state_dir: Path, url: str | None, token: str, hostname: str, insecure_http: bool) -> None:
+def _enroll(run: Run, state_dir: Path, *, url: str | None, token: str, hostname: str, insecure_http: bool) -> None:
     """Enroll it, unless it is enrolled already."""
     from caisey.practice.identity import Home, PracticeError, enroll
 

@@ -69,7 +69,8 @@ def _row(line: Line) -> str:
     mark = '<span class="ok">✓</span>' if line.ok else '<span class="bad">✗</span>'
     differences = "".join(f'<br><span class="bad">{escape(said)}</span>' for said in line.differences)
     label = f'<br><span class="small">A technician reads: {escape(line.label)}</span>' if line.label else ""
-    what = f'<strong>{escape(line.name)}</strong><br>{escape(line.what)}{label}<br><span class="small">{escape(line.rule)}</span>{differences}'
+    rule = f'<br><span class="small">{escape(line.rule)}</span>'
+    what = f"<strong>{escape(line.name)}</strong><br>{escape(line.what)}{label}{rule}{differences}"
     cells = [
         line.effects, line.detected, line.ran, line.started, line.known, line.seconds, line.by_itself, line.then,
         line.offered,

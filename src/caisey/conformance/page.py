@@ -15,6 +15,11 @@ from caisey.conformance.report import NONE, Line
 
 _SECONDS: Final = re.compile(rf"(?:[\d.]+(?: to [\d.]+)? s|{NONE}) \|$", re.MULTILINE)
 
+COLUMNS: Final = (
+    "what goes wrong", "effect", "detected as", "ran", "really started", "by itself", "then", "offered", "rule",
+    "known", "measured",
+)  # fmt: skip
+
 _HEAD: Final = """# The failure matrix
 
 What goes wrong, as what it is detected, whether it ran, when that is known, what happens by itself, and what a person
@@ -43,10 +48,8 @@ def page(lines: Sequence[Line]) -> str:
     parts = [_HEAD.format(slack=SLACK_S, windows=windows)]
     for group in dict.fromkeys(line.group for line in lines):
         parts.append(f"\n## {group}\n")
-        parts.append(
-            "| what goes wrong | effect | detected as | ran | really started | by itself | then | offered | rule | known | measured |"
-        )
-        parts.append("|---|---|---|---|---|---|---|---|---|---|---|")
+        parts.append("| " + " | ".join(COLUMNS) + " |")
+        parts.append("|---" * len(COLUMNS) + "|")
         parts += [_row(line) for line in lines if line.group == group]
     parts.append("\n## The bars\n")
     parts.append("| bar | here |")

@@ -106,7 +106,7 @@ class Stage:
     # -- computers ----------------------------------------------------------------------------------------------------
 
     async def computer(self, like: Computer | None = None, bridge: BridgeKind = "websocket") -> Computer:
-        """A new endpoint with a connected runtime; with `like` a further runtime of that endpoint, journal of its own."""
+        """A new endpoint with a connected runtime; with `like` one more runtime of that one, with its own journal."""
         name = f"practice-{next(self._numbers)}"
         home = Home(self._directory / name)
         async with self._enrolling:

@@ -164,7 +164,9 @@ async def _cancel(runtime: Runtime, frame: Cancel) -> None:
         await repeat(runtime, record)
     else:
         runtime.end_play(key)
-        await runtime.send(said.promise(journal, key, frame.consent, runtime.owner, journal_id, "cancel"))
+        await runtime.send(
+            said.promise(journal, key, frame.consent, owner=runtime.owner, journal_id=journal_id, why="cancel")
+        )
 
 
 async def _reconcile(runtime: Runtime, question: Question) -> None:
@@ -174,7 +176,8 @@ async def _reconcile(runtime: Runtime, question: Question) -> None:
     journal, record = runtime.journal, runtime.journal.record(key)
     if record is None:
         owner, journal_id = runtime.owner, runtime.identity.journal_id
-        await runtime.send(said.promise(journal, key, question.consent, owner, journal_id, "reconcile"))
+        word = said.promise(journal, key, question.consent, owner=owner, journal_id=journal_id, why="reconcile")
+        await runtime.send(word)
         return
     await runtime.send(said.statement(journal, record, runtime.identity.journal_id))
     await repeat_last(runtime, record)

@@ -56,7 +56,7 @@ def statement(
     return msgspec.convert(fields, Statement, strict=False, from_attributes=True)
 
 
-def promise(journal: Journal, key: Key, consent: int, owner: dict[str, str], journal_id: str, why: str) -> Statement:
+def promise(journal: Journal, key: Key, consent: int, *, owner: dict[str, str], journal_id: str, why: str) -> Statement:
     """The answer to a `reconcile` or a `cancel` about what has not started: a promise where one may be given."""
     record = journal.record(key)
     if record is None:

@@ -143,8 +143,8 @@ class Link:
         return len(self.heard)
 
     async def wait(
-        self, kind: type[F], test: Callable[[Any], bool] = lambda _: True, *, since: int = 0, within_s: float | None = None,
-        what: str = "",
+        self, kind: type[F], test: Callable[[Any], bool] = lambda _: True, *, since: int = 0,
+        within_s: float | None = None, what: str = "",
     ) -> F:  # fmt: skip
         """The first such frame after a mark. Raises `Failed`."""
         found: F | None = None

@@ -107,7 +107,8 @@ def _waits(verdict: tuple[str, str], *, there: bool = True, **more: object) -> E
 
 STALLS: Final = (
     Stall(
-        "dies before it confirms", GROUP, "The agent dies with the request, and is back in time.", "§5 promise; §6 row 1",
+        "dies before it confirms", GROUP, "The agent dies with the request, and is back in time.",
+        "§5 promise; §6 row 1",
         every(
             EFFECTS,
             Expected((("orphaned", "no"), DONE), known=Known("ack"), by_itself=(AGAIN,)),
@@ -154,7 +155,8 @@ STALLS: Final = (
         act=play("die after start", SHORT, once=True), alone=True,
     ),
     Stall(
-        "dies after each start", GROUP, "Agent and command die in the middle, at every try.", "§6: at most max_automatic",
+        "dies after each start", GROUP, "Agent and command die in the middle, at every try.",
+        "§6: at most max_automatic",
         every(
             REPEATABLE,
             Expected(
@@ -185,7 +187,8 @@ STALLS: Final = (
         act=play("reboot", SHORT, once=True), alone=True,
     ),
     Stall(
-        "crash, the command ends meanwhile", GROUP, "The agent dies; the command ends before it is back.", "§5: adopted",
+        "crash, the command ends meanwhile", GROUP, "The agent dies; the command ends before it is back.",
+        "§5: adopted",
         every(EFFECTS, Expected((DONE,), known=SEEN_CLOSED, evidence=("lost:bridge_closed", "new_incarnation:same"))),
         act=play("die and finish", SHORT), alone=True,
     ),
@@ -200,7 +203,8 @@ STALLS: Final = (
         act=play("network lost", "1"), alone=True,
     ),
     Stall(
-        "the agent hangs", GROUP, "Connected and silent, for longer than two heartbeats; then it goes on.", "§4: reconcile",
+        "the agent hangs", GROUP, "Connected and silent, for longer than two heartbeats; then it goes on.",
+        "§4: reconcile",
         every(
             EFFECTS,
             Expected(

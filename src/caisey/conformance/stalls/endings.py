@@ -125,7 +125,8 @@ STALLS: Final = (
         act=play("malformed end"), drive=stays,
     ),
     Stall(
-        "malformed result: cut", GROUP, "The last frame breaks off in the middle.", "§2 malformed_result; §3 shape fault",
+        "malformed result: cut", GROUP, "The last frame breaks off in the middle.",
+        "§2 malformed_result; §3 shape fault",
         every(EFFECTS, _decides(("malformed_result", "unconfirmed"), "verify", evidence=("shape_faults",))),
         act=play("cut result"), drive=stays,
     ),

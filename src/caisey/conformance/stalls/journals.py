@@ -27,7 +27,7 @@ async def silent(work: Work) -> None:
 
 
 async def set_back(bench: Bench, effect: Effect) -> Found:
-    """A request is open when the disk is set back to a time before it. What the journal promises then proves nothing."""
+    """A request is open when the disk is set back to before it. What the journal promises proves nothing."""
     runtime = bench.runtime
     snapshot = runtime.journal.snapshot()
     first = await bench.ask(bench.call("before", answers, "read_only"))

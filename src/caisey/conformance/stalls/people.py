@@ -72,7 +72,8 @@ STALLS: Final = (
         act=play("runs"), drive=stopped_while_held, alone=True,
     ),
     Stall(
-        "stopped before the start", GROUP, "It is confirmed and not started when it is stopped.", "§2 cancelled; §5 promise",
+        "stopped before the start", GROUP, "It is confirmed and not started when it is stopped.",
+        "§2 cancelled; §5 promise",
         every(EFFECTS, Expected((("cancelled", "no"),), known=STOPPED, starts=0)),
         act=confirms_and_waits, drive=stopped,
     ),
@@ -82,7 +83,8 @@ STALLS: Final = (
         act=play("runs"), drive=stopped,
     ),
     Stall(
-        "stopped too late", GROUP, "It ends by itself in the moment in which it hears of it.", "§2: a cancel that lost the race",
+        "stopped too late", GROUP, "It ends by itself in the moment in which it hears of it.",
+        "§2: a cancel that lost the race",
         every(MUTATING, Expected((("answered", "yes"),), evidence=("the wish is on record",))),
         act=ends_first, drive=stopped,
     ),

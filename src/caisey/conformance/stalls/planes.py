@@ -32,7 +32,7 @@ def _text(prompt: Prompt) -> str:
 
 
 async def killed_unanswered(bench: Bench, effect: Effect) -> Found:
-    """The request was sent, nothing was heard, and then the control plane dies. The window is long: it does not pass."""
+    """The request was sent, nothing was heard, then the control plane dies. The window is long and does not pass."""
     path = f"/endpoints/{bench.computer.endpoint_id}/policy"
     await bench.client.send("PUT", path, {"ack_window_s": 60.0})
     prompt = await bench.state(await bench.ask(), "dispatched")
@@ -53,7 +53,8 @@ STALLS: Final = (
         act=play("slow", "3"), drive=killed_while_it_runs, restarts=True,
     ),
     Stall(
-        "killed unanswered", GROUP, "kill -9 of the control plane after a request went out and got lost.", "§4 grace; §9, 2",
+        "killed unanswered", GROUP, "kill -9 of the control plane after a request went out and got lost.",
+        "§4 grace; §9, 2",
         every(
             EFFECTS,
             Expected(

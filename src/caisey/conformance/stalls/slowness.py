@@ -67,7 +67,8 @@ STALLS: Final = (
         every(
             MUTATING,
             Expected(
-                (DONE,), known=NOTICED, evidence=("notice: waits_for_input", "the answer arrived once", "input_accepted"),
+                (DONE,), known=NOTICED,
+                evidence=("notice: waits_for_input", "the answer arrived once", "input_accepted"),
             ),
         ),
         act=play("waits for input"), drive=answered_by_a_person,

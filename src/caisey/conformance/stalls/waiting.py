@@ -132,7 +132,8 @@ def _asked_first() -> dict[Effect, Expected]:
 
 STALLS: Final = (
     Stall(
-        "the agent is silent", GROUP, "Connected, and it missed two heartbeats when it is asked.", "§6: gets no new work",
+        "the agent is silent", GROUP, "Connected, and it missed two heartbeats when it is asked.",
+        "§6: gets no new work",
         every(EFFECTS, Expected((DONE,), evidence=("was held",))),
         act=answers, drive=while_it_is_silent, alone=True,
     ),
@@ -142,7 +143,8 @@ STALLS: Final = (
         act=answers, drive=while_it_drains, alone=True,
     ),
     Stall(
-        "too old when the computer is back", GROUP, "It was asked for longer ago than a consent to change things is good.",
+        "too old when the computer is back", GROUP,
+        "It was asked for longer ago than a consent to change things is good.",
         "§6 mutating_age",
         _asked_first(), act=answers, drive=grows_old, alone=True,
     ),
