@@ -22,7 +22,7 @@ from caisey.control.access import RANK, Role
 from tests.api.plane import Api, Plane, shell
 
 ROLES = list(Role)
-ANYBODYS = {"name", "version", "snippet_id", "browser_session_id"}
+ANYBODYS = {"name", "version", "snippet_id", "browser_session_id", "passkey_id"}
 """Path parameters that name nothing of one client group."""
 
 
@@ -63,6 +63,7 @@ def world(plane: Plane) -> World:
         "name": "shell",
         "version": "1",
         "browser_session_id": "bse_" + "0" * 26,  # a token has none: it is told so
+        "passkey_id": "psk_" + "0" * 26,
     }
     stranger_group = plane.api("owner", stranger_organization).group()
     return World(plane, owner, group, other_group, stranger_organization, stranger_group, ids, twin["endpoint_id"])

@@ -86,3 +86,25 @@ class MemberLinkMade(Document, frozen=True, kw_only=True):
     expires_at: str
     clears_second_factor: bool
     secret_shown_once: bool = False
+
+
+class PasskeyBegun(Document, frozen=True, kw_only=True):
+    """What a browser needs to make a passkey; binary parts in base64url."""
+
+    challenge: str
+    rp_id: str
+    user_id: str
+    user_name: str
+    display_name: str
+    algorithms: list[int]
+    exclude: list[str]
+
+
+class PasskeyShown(Document, frozen=True, kw_only=True):
+    """One passkey. `host` is the name of the console that it is for."""
+
+    id: str
+    name: str
+    host: str
+    created_at: str
+    used_at: str | None

@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from caisey.control.access import Role
-from caisey.control.directory import browser_sessions, credentials, member_links
+from caisey.control.directory import browser_sessions, credentials, member_links, passkeys
 from caisey.control.directory.members import add_first
 from caisey.control.directory.records import Member
 from caisey.control.directory.sign_in_records import MemberLink
@@ -51,7 +51,8 @@ async def set_up(
 
 
 async def choose_password(directory: Directory, sign_in: SignIn, text: str, *, now_ms: int, password: str) -> Member:
-    """A member's password, from an invitation or a reset. Every browser of theirs is signed out.
+    """A member's password, from an invitation or a reset. Every browser of theirs is signed out, and their passkeys
+    are over: whoever had made one for themselves has no way in any more.
 
     Raises `member_link.invalid`, `password.too_weak`.
     """
@@ -64,6 +65,7 @@ async def choose_password(directory: Directory, sign_in: SignIn, text: str, *, n
         if link.clears_totp:
             credentials.disable_second_factor(draft, credential)
         browser_sessions.end_all(directory, draft, member.member_id, "reset")
+        passkeys.remove_all(directory, draft, member.member_id)
         member_links.use(draft, link)
     return member
 

@@ -68,6 +68,18 @@ class Origins:
         return port == named[1] or (parts.hostname or "", port) == self._public
 
 
+def host_name(host: str | None) -> str | None:
+    """The name in a `Host` header that passkeys may be bound to; None for an address, or nothing."""
+    named = _split(host)
+    if named is None:
+        return None
+    try:
+        ipaddress.ip_address(named[0])
+    except ValueError:
+        return named[0]
+    return None
+
+
 def _split(host: str | None, scheme: str = "http") -> tuple[str, int] | None:
     """Name and port of a `Host` header."""
     if not host or len(host) > HOST_LENGTH or any(c in host for c in "/@?#\\ "):

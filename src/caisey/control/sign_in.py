@@ -1,4 +1,4 @@
-"""Signing in: a password, then a code, and what is done by those who have lost either.
+"""Signing in: a password, then a code, or a passkey; and what is done by those who have lost either.
 
 Owns the order of the questions, that every refusal reads the same and takes as long, and how often may be tried. A
 sign-in between password and code lives in memory for some minutes; a restart means typing the password again.
@@ -14,10 +14,11 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from caisey.control import totp
+from caisey.control import totp, webauthn
 from caisey.control.browser_sessions import BrowserSessions
+from caisey.control.challenges import Challenges
 from caisey.control.clock import Times
-from caisey.control.directory import credentials
+from caisey.control.directory import credentials, passkeys
 from caisey.control.directory.records import Member
 from caisey.control.directory.sign_in_records import Credential
 from caisey.control.directory.store import Directory
@@ -34,6 +35,7 @@ STEPS_KEPT: Final = 10_000
 STEP_BYTES: Final = 32
 EMAIL_LENGTH: Final = 254
 NOTED_EVERY_MS: Final = 5 * 60_000
+SIGN_IN_CHALLENGE: Final = "sign in"
 AT_THE_DOOR: Final = Actor("control_plane", "sign_in")
 
 
@@ -51,6 +53,16 @@ class Came(NamedTuple):
     step: str | None = None
 
 
+class PasskeyAnswer(NamedTuple):
+    """What a browser sends of an authenticator's answer, each part in base64url."""
+
+    credential_id: str
+    challenge: str
+    client_data: str
+    authenticator_data: str
+    signature: str
+
+
 class SignIn:
     """See the module."""
 
@@ -66,6 +78,7 @@ class SignIn:
         self._by_address = Throttle(times, burst=20, every_ms=15_000)
         self._by_member = Throttle(times, burst=10, every_ms=30_000)
         self._by_code = Throttle(times, burst=5, every_ms=5 * 60_000)
+        self._challenges = Challenges(times)
         self._refused: dict[str, tuple[int, int]] = {}
         self._noting: set[asyncio.Task[None]] = set()
 
@@ -116,6 +129,52 @@ class SignIn:
         self._by_code.forgive(member.member_id)
         self._halves.pop(_digest(step), None)
         return await self.open(member, address=address, agent=agent, second_factor=True)
+
+    # -- passkeys ---------------------------------------------------------------------------------------------------
+
+    def challenge(self, about: str) -> bytes:
+        """Something to sign, for an authenticator."""
+        return self._challenges.give(about)
+
+    def require_challenge(self, challenge: bytes, about: str) -> None:
+        """Raises `passkey.unfit` for one that was not given for this, is over, or came back before."""
+        if not self._challenges.take(challenge, about):
+            raise Fault("passkey.unfit")
+
+    async def with_passkey(self, answer: PasskeyAnswer, *, rp_id: str, origin: str, address: str, agent: str) -> str:
+        """The cookie's secret. A passkey is both factors: it is held, and whoever holds it proved who they are.
+
+        Raises `sign_in.refused`, `sign_in.too_often`.
+        """
+        place = place_of(address)
+        self._require((self._by_address, place))
+        self._by_address.spend(place)
+        try:
+            passkey = self._directory.passkey_by_credential.get(webauthn.decoded(answer.credential_id))
+            challenge = webauthn.decoded(answer.challenge)
+            if passkey is None or passkey.rp_id != rp_id or not self._challenges.take(challenge, SIGN_IN_CHALLENGE):
+                raise webauthn.Unfit("no such passkey, or a challenge that is over")
+            count = webauthn.asserted(
+                webauthn.Asked(challenge, rp_id, origin),
+                passkey.public_key,
+                client_data=answer.client_data,
+                authenticator_data=answer.authenticator_data,
+                signature=answer.signature,
+            )
+        except webauthn.Unfit as unfit:
+            logger.info("sign_in.refused", address=place, why=str(unfit))
+            raise Fault("sign_in.refused", "The passkey did not open it.") from None
+        member = self._directory.members.get(passkey.member_id)
+        if member is None or member.removed_at_ms is not None:
+            raise Fault("sign_in.refused")
+        async with self._directory.changing(member.organization_id, actor_of(member)) as draft:
+            present = self._directory.passkey_by_credential.get(passkey.credential_id)
+            if present is None or self._directory.members[member.member_id].removed_at_ms is not None:
+                raise Fault("sign_in.refused")
+            passkeys.use(draft, present, count)
+            secret = self._browsers.open(draft, member, address=address, agent=agent, second_factor=True)
+        self._by_address.forgive(place)
+        return secret
 
     async def open(self, member: Member, *, address: str, agent: str, second_factor: bool) -> str:
         """Sign a browser in for a member who has proved themselves; the cookie's secret."""

@@ -69,6 +69,12 @@ CODES: dict[str, Meaning] = {
     "totp.already_on": Meaning(409, "A second factor is on already", "Turn it off first, then set up the new device."),
     "totp.not_begun": Meaning(409, "No second factor is being set up", "Begin anew."),
     "totp.not_on": Meaning(409, "No second factor is on", "Set one up first."),
+    "passkey.unfit": Meaning(422, "The passkey's answer does not fit", "Begin anew, and finish within five minutes."),
+    "passkey.known": Meaning(409, "This passkey is known already", "Use another device, or remove it first."),
+    "passkey.too_many": Meaning(409, "You have 20 passkeys already", "Remove one that you do not use."),
+    "passkey.needs_name": Meaning(
+        409, "Passkeys need a host name", "Open the console as `localhost` or under its public name, not by an address."
+    ),
     "me.no_member": Meaning(409, "An API token has no account", "Sign in as a member for this."),
     # -- organizations, access, endpoints --
     "organization.name_taken": Meaning(409, "An organization has this name", "Choose another name."),

@@ -25,6 +25,7 @@ USER: Final = "usr"
 POLICY: Final = "pol"
 TOKEN: Final = "tok"
 BROWSER_SESSION: Final = "bse"
+PASSKEY: Final = "psk"
 SNIPPET: Final = "snp"
 
 PREFIXES: Final = frozenset(
@@ -42,6 +43,7 @@ PREFIXES: Final = frozenset(
         POLICY,
         TOKEN,
         BROWSER_SESSION,
+        PASSKEY,
         SNIPPET,
     }
 )

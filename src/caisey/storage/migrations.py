@@ -25,6 +25,7 @@ SCRIPTS: Final = (
     "snoozes.sql",
     "looks.sql",
     "snippets.sql",
+    "passkeys.sql",
 )
 
 

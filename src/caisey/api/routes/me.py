@@ -82,7 +82,7 @@ async def show(call: Call) -> Answer:
 
 def change(call: Call, draft: Draft) -> Answer:
     body: MePatch = call.body
-    member = _member(call)
+    member = member_of(call)
     if body.name is not UNSET:
         member = members.rename(draft, member, body.name)
     chosen = members.SettingsChange(theme=body.theme, keys=body.keys, zone=body.zone)
@@ -99,7 +99,7 @@ def change(call: Call, draft: Draft) -> Answer:
 async def change_password(call: Call, claim: Claim) -> Answer:
     """Every other browser of the member is signed out."""
     body: PasswordBody = call.body
-    services, member = call.services, _member(call)
+    services, member = call.services, member_of(call)
     await services.sign_in.require_password(member, body.current)
     check(body.new, of=(member.email, member.email.partition("@")[0], member.name))
     made = await services.sign_in.hash_of(body.new)
@@ -112,11 +112,8 @@ async def change_password(call: Call, claim: Claim) -> Answer:
 
 
 async def begin_second_factor(call: Call, claim: Claim) -> Answer:
-    services, member = call.services, _member(call)
-    if call.body.password is not None:
-        await services.sign_in.require_password(member, call.body.password)
-    elif not _signed_in_just_now(call, member):
-        raise Fault("password.needed")
+    services, member = call.services, member_of(call)
+    await require_lately(call, member, call.body.password)
     secret, sealed = services.sign_in.new_second_factor(member)
     begun = SecondFactorBegun(secret=totp.spelled(secret), uri=totp.address(secret, member.email))
     answer = Answer(begun, 201, remembered=SecondFactorBegun(secret=None, uri=None, secret_shown_once=True))
@@ -127,7 +124,7 @@ async def begin_second_factor(call: Call, claim: Claim) -> Answer:
 
 
 async def confirm_second_factor(call: Call, claim: Claim) -> Answer:
-    services, member = call.services, _member(call)
+    services, member = call.services, member_of(call)
     answer, codes = _codes()
     async with services.directory.changing(member.organization_id, call.principal.actor) as draft:
         credential = credentials.of(services.directory, member)
@@ -142,7 +139,7 @@ async def confirm_second_factor(call: Call, claim: Claim) -> Answer:
 
 
 async def end_second_factor(call: Call, claim: Claim) -> Answer:
-    services, member = call.services, _member(call)
+    services, member = call.services, member_of(call)
     await services.sign_in.require_password(member, call.body.password)
     async with services.directory.changing(member.organization_id, call.principal.actor) as draft:
         credential = credentials.of(services.directory, member)
@@ -154,7 +151,7 @@ async def end_second_factor(call: Call, claim: Claim) -> Answer:
 
 
 async def make_recovery_codes(call: Call, claim: Claim) -> Answer:
-    services, member = call.services, _member(call)
+    services, member = call.services, member_of(call)
     await services.sign_in.require_password(member, call.body.password)
     answer, codes = _codes()
     async with services.directory.changing(member.organization_id, call.principal.actor) as draft:
@@ -164,13 +161,13 @@ async def make_recovery_codes(call: Call, claim: Claim) -> Answer:
 
 
 async def list_browser_sessions(call: Call) -> Answer:
-    member = _member(call)
+    member = member_of(call)
     found = browser_sessions.of_member(call.services.directory, member.member_id)
     return Answer(page_in_memory(found, call.query, _session_order, lambda session: _session(call, session)))
 
 
 def end_browser_session(call: Call, draft: Draft) -> Answer:
-    member = _member(call)
+    member = member_of(call)
     mine = call.services.directory.browser_sessions_of.get(member.member_id, {})
     session = mine.get(call.path["browser_session_id"])
     if session is None:
@@ -181,18 +178,26 @@ def end_browser_session(call: Call, draft: Draft) -> Answer:
 
 
 def end_other_browser_sessions(call: Call, draft: Draft) -> Answer:
-    member = _member(call)
+    member = member_of(call)
     own = call.principal.browser_session_id
     browser_sessions.end_all(call.services.directory, draft, member.member_id, "ended_by_member", but=own)
     return Answer(status=204)
 
 
-def _member(call: Call) -> Member:
+def member_of(call: Call) -> Member:
     """The member who asks. Raises `me.no_member` for a token."""
     member = call.services.directory.members.get(call.principal.id) if call.principal.kind == "user" else None
     if member is None:
         raise Fault("me.no_member")
     return member
+
+
+async def require_lately(call: Call, member: Member, password: str | None) -> None:
+    """Their password once more, unless they signed in some minutes ago. Raises `password.needed`, `password.wrong`."""
+    if password is not None:
+        await call.services.sign_in.require_password(member, password)
+    elif not _signed_in_just_now(call, member):
+        raise Fault("password.needed")
 
 
 def _signed_in_just_now(call: Call, member: Member) -> bool:
@@ -211,7 +216,7 @@ def _me(call: Call, member: Member | None = None) -> MeShown:
     principal, directory = call.principal, call.services.directory
     organization = directory.organizations[principal.organization_id]
     if principal.kind == "user":
-        member = member or _member(call)
+        member = member or member_of(call)
         name = member.name
     else:
         name = directory.tokens[principal.id].name

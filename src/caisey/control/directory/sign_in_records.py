@@ -1,6 +1,6 @@
 """The rows of how members get in, as values.
 
-Owns the record types of `storage/schema/sign_in.sql`; how a value becomes a row is `records`'. Must never hold a
+Owns the record types of `storage/schema/sign_in.sql` and `passkeys.sql`; how a value becomes a row is `records`'. Must never hold a
 secret: what somebody could get in with stands here as a digest, a password hash, or sealed.
 """
 
@@ -85,5 +85,24 @@ class MemberSettings(Record, frozen=True, kw_only=True):
     zone: str = ""
 
 
-KINDS: Final[tuple[type[Record], ...]] = (Credential, BrowserSession, MemberLink, MemberSettings)
+class Passkey(Record, frozen=True, kw_only=True):
+    """A key pair whose private half never leaves an authenticator."""
+
+    TABLE = "passkeys"
+    KEY = ("passkey_id",)
+
+    passkey_id: str
+    organization_id: str
+    member_id: str
+    credential_id: bytes
+    public_key: bytes
+    sign_count: int
+    rp_id: str
+    name: str
+    created_at_ms: int
+    used_at_ms: int | None = None
+    removed_at_ms: int | None = None
+
+
+KINDS: Final[tuple[type[Record], ...]] = (Credential, BrowserSession, MemberLink, MemberSettings, Passkey)
 COLUMNS: Final[dict[type[Record], Columns]] = {kind: Columns.of(kind) for kind in KINDS}

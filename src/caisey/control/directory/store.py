@@ -29,7 +29,7 @@ from caisey.control.directory.records import (
     Snippet,
 )
 from caisey.control.directory.sign_in_records import COLUMNS as SIGN_IN_COLUMNS
-from caisey.control.directory.sign_in_records import BrowserSession, Credential, MemberLink, MemberSettings
+from caisey.control.directory.sign_in_records import BrowserSession, Credential, MemberLink, MemberSettings, Passkey
 from caisey.core import ids
 from caisey.core.errors import Fault
 from caisey.core.events import Actor
@@ -118,6 +118,8 @@ class Directory:
         self.browser_sessions_of: dict[str, dict[str, BrowserSession]] = {}  # by member, those that were not ended
         self.member_link_by_digest: dict[bytes, MemberLink] = {}  # those that were not ended
         self.member_settings: dict[str, MemberSettings] = {}  # by member
+        self.passkey_by_credential: dict[bytes, Passkey] = {}  # those that were not removed
+        self.passkeys_of: dict[str, dict[str, Passkey]] = {}  # by member, those that were not removed
         self.snippets: dict[str, Snippet] = {}
 
     # -- changing ---------------------------------------------------------------------------------------------------
@@ -249,6 +251,8 @@ class Directory:
                 self.member_link_by_digest.pop(record.digest, None)
             case MemberSettings():
                 self.member_settings[record.member_id] = record
+            case Passkey():
+                self._put_passkey(record)
             case _:
                 raise TypeError(f"no place for {type(record).__name__}")
 
@@ -260,6 +264,15 @@ class Directory:
         else:
             self.browser_session_by_digest.pop(session.digest, None)
             mine.pop(session.browser_session_id, None)
+
+    def _put_passkey(self, passkey: Passkey) -> None:
+        mine = self.passkeys_of.setdefault(passkey.member_id, {})
+        if passkey.removed_at_ms is None:
+            self.passkey_by_credential[passkey.credential_id] = passkey
+            mine[passkey.passkey_id] = passkey
+        else:
+            self.passkey_by_credential.pop(passkey.credential_id, None)
+            mine.pop(passkey.passkey_id, None)
 
     def forget_browser_sessions(self, now_ms: int) -> list[BrowserSession]:
         """Those whose end has passed are dropped from memory; the caller drops them from the tables."""

@@ -133,6 +133,7 @@ async def _account(
 ) -> Reply:
     me = await visit.inside.get("/me")
     browsers = await visit.inside.get("/me/browser-sessions", limit=200)
+    passkeys = await visit.inside.get("/me/passkeys", limit=200)
     groups = await _groups(visit) if me["client_group_ids"] is not None else []
     faults = faults or {}
     status = next((fault.status for fault in faults.values()), 200)
@@ -145,6 +146,7 @@ async def _account(
         account=me["account"],
         profile=profile,
         browsers=browsers["items"],
+        passkeys=passkeys["items"],
         groups=groups,
         zones=ZONES,
         faults=faults,

@@ -10,7 +10,9 @@ from typing import Final
 from caisey.control import joining
 from caisey.control.browser_sessions import setting
 from caisey.control.directory import member_links
-from caisey.control.sign_in import Came
+from caisey.control.origins import host_name
+from caisey.control.sign_in import SIGN_IN_CHALLENGE, Came, PasskeyAnswer
+from caisey.control.webauthn import encoded
 from caisey.core.errors import Fault
 from caisey.web.page import OpenPage, Reply, render, see_other
 from caisey.web.visit import Doorstep
@@ -54,6 +56,30 @@ async def answer_code(door: Doorstep) -> Reply:
             return _ask(door, email="", wanted=wanted, fault=fault)
         return _ask_code(door, step, wanted, fault)
     return see_other(_next(wanted), headers=(("set-cookie", setting(secret)),))
+
+
+async def answer_passkey(door: Doorstep) -> Reply:
+    """What an authenticator signed; it is both factors."""
+    form, headers = door.form, door.request.headers
+    _require_private(door)
+    answer = PasskeyAnswer(
+        form.get("credential"),
+        form.get("challenge"),
+        form.get("client_data"),
+        form.get("authenticator_data"),
+        form.get("signature"),
+    )
+    try:
+        secret = await door.services.sign_in.with_passkey(
+            answer,
+            rp_id=host_name(headers.get("host")) or "",
+            origin=headers.get("origin", ""),
+            address=door.address,
+            agent=_agent(door),
+        )
+    except Fault as fault:
+        return _ask(door, email="", wanted=form.get("next"), fault=fault)
+    return see_other(_next(form.get("next")), headers=(("set-cookie", setting(secret)),))
 
 
 async def ask_set_up(door: Doorstep) -> Reply:
@@ -121,6 +147,8 @@ def _ask(door: Doorstep, *, email: str, wanted: str, fault: Fault | None = None)
         fault=fault,
         first_run=joining.nobody_can_sign_in(services.directory),
         is_private=_is_private(door),
+        host=host_name(door.request.headers.get("host")) or "",
+        challenge=encoded(services.sign_in.challenge(SIGN_IN_CHALLENGE)),
     )
 
 
@@ -174,6 +202,7 @@ PAGES: Final = (
     OpenPage(method="GET", path="/sign-in", show=ask),
     OpenPage(method="POST", path="/sign-in", show=answer),
     OpenPage(method="POST", path="/sign-in/code", show=answer_code),
+    OpenPage(method="POST", path="/sign-in/passkey", show=answer_passkey),
     OpenPage(method="GET", path="/set-up/{text}", show=ask_set_up),
     OpenPage(method="POST", path="/set-up/{text}", show=answer_set_up),
     OpenPage(method="GET", path="/join/{text}", show=ask_password),
