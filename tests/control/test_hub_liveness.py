@@ -257,6 +257,28 @@ def test_a_restart_is_no_change_of_health(plane: Plane, new_runtime: Callable[..
     assert plane.call(lambda: plane.hub.view_of(comes_back.endpoint_id).grace_until_ms) > 0
 
 
+def test_health_alone_is_what_the_whole_view_says(plane: Plane, new_runtime: Callable[..., Runtime]) -> None:
+    never, gone, stays_away = new_runtime(), new_runtime().connect(), new_runtime().connect()
+    for runtime in (gone, stays_away):
+        becomes(plane, runtime, "healthy")
+    gone.drop_links(stay_away=True)
+    becomes(plane, gone, "offline")
+    stays_away.manners.reconnect = False
+    plane.restart()
+    endpoints = [runtime.endpoint_id for runtime in (never, gone, stays_away)]
+
+    def asked() -> tuple[list[str], list[str], list[str]]:
+        alone = [plane.hub.health_of(endpoint).value for endpoint in endpoints]
+        brought = [endpoint for endpoint in endpoints[:2] if endpoint in plane.hub.fleet.endpoints]
+        return alone, brought, [plane.hub.view_of(endpoint).health.value for endpoint in endpoints]
+
+    alone, brought, whole = plane.call(asked)
+    assert alone == whole == ["never_seen", "offline", "healthy"]
+    assert brought == [], "asking for the health alone brings nothing to life"
+    becomes(plane, stays_away, "offline")
+    assert plane.call(lambda: plane.hub.health_of(stays_away.endpoint_id).value) == "offline"
+
+
 def test_nobody_was_silent_while_this_process_did_not_run(plane: Plane, runtime: Runtime) -> None:
     runtime.connect()
     runtime.manners.heartbeats = False

@@ -42,6 +42,16 @@ def test_search_and_filters(api: Api, group: str, people: People) -> None:
     assert "No computer fits." in anna.get("/endpoints?client_group=%22%3E").text
 
 
+def test_a_search_says_by_what_it_found(api: Api, group: str, people: People) -> None:
+    one = api.endpoint(group, "ACCT-07")
+    api.patch(f"/endpoints/{one}", {"name": "Front desk"})
+    api.session(one, ticket="T-4711")
+    anna = people("viewer", group)
+    assert "Calls itself: ACCT-07" in anna.get("/endpoints?q=acct").text
+    assert "found by a ticket" in anna.get("/endpoints?q=4711").text
+    assert "Calls itself" not in anna.get("/endpoints?q=front").text
+
+
 def test_pages_of_many(api: Api, group: str, people: People) -> None:
     token = api.enrollment_token("client_group", client_group_id=group, uses=60)
     for number in range(60):

@@ -27,7 +27,7 @@ async def show(visit: Visit) -> Reply:
     wanted: dict[str, Any] = {name: value or None for name, value in query.items()}
     page, summary = await asyncio.gather(_page(visit, wanted, cursor), visit.inside.get("/endpoints/summary"))
     context = {
-        "computers": [computer(item) for item in page["items"]],
+        "computers": [computer(item, query["q"]) for item in page["items"]],
         "next": page["next"],
         "further": cursor is not None,
         "query": query,

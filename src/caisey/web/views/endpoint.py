@@ -157,10 +157,10 @@ def _agent(runtime: Document) -> Agent:
     elif connected and not runtime["accepting"]:
         tone, trouble = "wait", WORDS["agents.draining"]
     how = (
-        ("runtime", runtime["id"]),
-        ("incarnation", runtime["incarnation"] or ""),
-        ("boot id", runtime["boot_id"] or ""),
-        ("journal", runtime["journal_id"]),
+        (WORDS["agents.how.runtime"], runtime["id"]),
+        (WORDS["agents.how.incarnation"], runtime["incarnation"] or ""),
+        (WORDS["agents.how.boot"], runtime["boot_id"] or ""),
+        (WORDS["agents.how.journal"], runtime["journal_id"]),
     )
     return Agent(
         id=runtime["id"],

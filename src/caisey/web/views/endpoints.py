@@ -51,6 +51,7 @@ class Computer(NamedTuple):
     held: str
     tags: tuple[str, ...]
     practice: bool
+    found_by: str
 
 
 class Chip(NamedTuple):
@@ -63,8 +64,8 @@ class Chip(NamedTuple):
     icon: str
 
 
-def computer(item: Document) -> Computer:
-    """One computer."""
+def computer(item: Document, asked: str = "") -> Computer:
+    """One computer; `asked` is what was searched for."""
     facts = item["facts"]
     practice = bool((facts.get("practice") or {}).get("value"))
     open_sessions = item["open_sessions"]
@@ -80,7 +81,23 @@ def computer(item: Document) -> Computer:
         held=word("endpoints.held", n=item["held"]) if item["held"] else "",
         tags=tuple(tag for tag in item["tags"] if not (practice and tag == "practice"))[:TAGS_SHOWN],
         practice=practice,
+        found_by=_found_by(item, asked),
     )
+
+
+def _found_by(item: Document, asked: str) -> str:
+    """What fits a search where nothing that stands in the line does: an address, a serial number, a ticket."""
+    words = asked.casefold().split()
+    shown = " ".join((item["name"], item["client_group"] or "", user_of(item["facts"]), *item["tags"])).casefold()
+    missing = [one for one in words if one not in shown]
+    if not missing:
+        return ""
+    for name in ("addresses", "serial", "hostname", "signed_in_users"):
+        value = (item["facts"].get(name) or {}).get("value")
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, str) and missing[0] in one.casefold():
+                return word("endpoints.found_by", what=WORDS[f"facts.{name}"], text=one_line(one, NAME_LENGTH))
+    return WORDS["endpoints.found_by.ticket"]
 
 
 def _sessions(count: int) -> str:

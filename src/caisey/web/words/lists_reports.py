@@ -48,7 +48,7 @@ REPORTS_ONLY: Final[dict[str, str]] = {
     "reports.legend.open": "not recovered",
     "reports.picture": "Stalls, by how they were recovered: {words}",
     "reports.line_words": "{name}: {n}",
-    "reports.rows": "At most the newest 50,000 stalls are counted.",
+    "reports.rows": "At most the newest 50,000 stalls are counted. Days are those of UTC.",
     "reports.more": "More lines",
     "reports.no_client": "no client",
     "reports.gone": "a computer that is gone",
