@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.api.plane import Plane
 from tests.browser.chromium import PHONE
@@ -228,6 +228,38 @@ def test_two_technicians_press_at_once_and_the_second_reads_first(
     expect(other.get_by_role("alert")).to_contain_text("Nothing was sent")
     assert [f["arguments"]["command"] for f in desk.runtime.dispatches()] == ["stop spooler", "look", "start spooler"]
     colleague.close()
+
+
+def test_a_press_whose_answer_is_lost_counts_once(page: Page, fleet: Fleet) -> None:
+    desk = new_desk(fleet, stall_after_s=0.5)
+    heard: list[str] = []
+
+    async def script(work: Work) -> None:
+        await work.start()
+        await work.output(b"Name? ")
+        await work.progress(waiting_for_input=True)
+        while True:
+            heard.append(str((await work.inputs.get())["data"]))
+
+    page.context.watched.allow("ERR_FAILED")  # type: ignore[attr-defined]
+    desk.ask(shell("adduser", "mutating"), script=script)
+    open_session(page, desk)
+    now_says(page, "It asks a question")
+    page.get_by_role("button", name="Type an answer").click()
+    page.get_by_label("Your answer").fill("anna")
+
+    def arrives_and_answers_nobody(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    page.route("**/act?*", arrives_and_answers_nobody, times=1)
+    page.get_by_role("button", name="Send the answer").click()
+    expect(page.get_by_role("alert")).to_contain_text("Press again: it counts once")
+    expect(page.get_by_label("Your answer")).to_have_value("anna")
+    page.get_by_role("button", name="Send the answer").click()
+    expect(page.locator("#now-form")).to_have_count(0)
+    desk.runtime.heartbeats_pass(3)
+    assert len(heard) == 1
 
 
 def test_what_is_new_while_the_form_is_open_is_read_before_it_is_sent(page: Page, desk: Desk) -> None:

@@ -49,6 +49,7 @@ SCRIPT_WORDS: Final = (
     "session.all",
     "session.output_of",
     "session.no_output",
+    "session.lost",
     "session.empty_output",
     "keys.now",
     "keys.nth_action",

@@ -196,6 +196,7 @@ SESSION: Final[dict[str, str]] = {
     "session.help.who": "as the rules of this client say",
     "session.help.send": "Ask",
     "session.help.reason": "What you want to know",
+    "session.lost": "It is not known if that arrived. Press again: it counts once.",
     "session.fault.stale": "Something changed meanwhile. Nothing was sent. Read what is new, then decide again.",
     "session.fault.json": "{field} has to be JSON.",
     "session.say.lines": "{n} new lines",

@@ -3,6 +3,7 @@
 
 import { onEvents, onAside, advance } from "./live.js";
 import { refreshTimes } from "./times.js";
+import { word } from "./words.js";
 import { morph, parse } from "./session/morph.js";
 import { mount, told, viewOf } from "./session/output.js";
 import { startKeys } from "./session/keys.js";
@@ -114,13 +115,15 @@ function show(html, { focus, fresh: anew } = {}) {
   const before = { entry: now()?.dataset.entry, item: now()?.dataset.item };
   for (const part of [...root.children]) {
     const present = document.getElementById(part.id);
-    if (part.id === "now" && !anew) keepFault(present, part);
+    if (part.id === "now" && present && !anew) {
+      keepFault(present, part);
+      keepKeys(present, part);
+    }
     if (present) morph(present, part);
     else if (part.dataset.request !== undefined) add(part);
     else if (part.dataset.steps !== undefined) document.querySelector(".steps-sheet").append(document.importNode(part, true));
   }
   for (const step of root.querySelectorAll(".step")) state.callPrompt.set(step.id, step.closest("[data-request]").id);
-  document.getElementById("no-requests")?.remove();
   ready(document);
   announce(before);
   if (focus) focusForm(focus);
@@ -128,10 +131,23 @@ function show(html, { focus, fresh: anew } = {}) {
   for (const view of document.querySelectorAll(".pane[data-mounted]")) viewOf(view)?.renew();
 }
 
-// Why something was not taken stands there until the reader does something else.
+// Why something was not taken stands there until the reader does something else; that it may not have arrived, until
+// there is something newer to see.
 function keepFault(present, part) {
   const fault = present.querySelector(".now-fault");
-  if (fault && !part.querySelector(".now-fault")) part.querySelector("h2").after(fault.cloneNode(true));
+  if (!fault || part.querySelector(".now-fault")) return;
+  if (fault.dataset.lost !== undefined && present.dataset.entry !== part.dataset.entry) return;
+  part.querySelector("h2").after(fault.cloneNode(true));
+}
+
+// The same press keeps its key over a look: should its first answer have been lost, it still counts once.
+function keepKeys(present, part) {
+  const named = (form) => [...form.querySelectorAll("input[type=hidden]:not([name=key], [name=csrf])")].map((one) => one.value).join(" ");
+  const known = new Map([...present.querySelectorAll("form")].map((form) => [named(form), form.elements.namedItem("key")]));
+  for (const form of part.querySelectorAll("form")) {
+    const key = known.get(named(form));
+    if (key) form.querySelector("[name=key]").setAttribute("value", key.value);
+  }
 }
 
 // A request that is new here: in its place, and opened if it is the newest one.
@@ -143,6 +159,7 @@ function add(part) {
   const made = document.importNode(part, true);
   const next = shown.find((one) => Number(one.dataset.number) > number) ?? document.getElementById("end-of-transcript");
   transcript.insertBefore(made, next);
+  document.getElementById("no-requests")?.remove();
   const first = made.querySelector(".step");
   if (first) {
     first.open = true;
@@ -328,9 +345,19 @@ document.addEventListener("submit", async (event) => {
     // Not known if it came there: the same key makes the next press the same request.
     state.sending = false;
     button?.removeAttribute("aria-disabled");
-    say.textContent = document.getElementById("live-line")?.textContent ?? "";
+    lost();
   }
 });
+
+function lost() {
+  now().querySelector(".now-fault")?.remove();
+  const said = document.createElement("div");
+  said.className = "now-fault";
+  said.dataset.lost = "";
+  said.setAttribute("role", "alert");
+  said.textContent = word("session-lost");
+  now().querySelector("h2").after(said);
+}
 
 // What was typed into a form that was taken must not meet the next one.
 function leaveForm() {
