@@ -17,6 +17,7 @@ Properties, in every reachable state (RECOVERY.md §9: 1, 3, 5):
 from __future__ import annotations
 
 import contextlib
+import random
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -182,7 +183,7 @@ class Model:
         yield from self.person(s)
         yield from self.sends(s)
         yield from self.hears(s)
-        for message in s.net:
+        for message in sorted(s.net):
             yield from self.arrives(s, message)
         yield from self.questions(s)
         yield from self.works(s)
@@ -225,7 +226,7 @@ class Model:
             yield f"{r} is sendable", False, self.decided(s, c.Advance(), self.view(s, (r,)))
 
     def hears(self, s: State) -> Iterator[Step]:
-        for word in s.words:
+        for word in sorted(s.words):
             a = s.session.calls[CALL].attempt(word.number)
             if a is None or a.journal_id is None:
                 continue
@@ -294,7 +295,7 @@ class Model:
             h == "claimed" for i, r in enumerate(RUNTIMES) if RUNTIMES[r] == journal for _, h in s.runtimes[i].hand
         )
         judgement = self.rule_judge(row, asked, alive)
-        for said in {judgement, j.refused(judgement, "runtime.busy")} if self.off != "no-refusal" else {judgement}:
+        for said in dict.fromkeys((judgement, j.refused(judgement, "runtime.busy"))):
             t = self.written(s, journal, row, asked, said)
             if isinstance(said, j.Take | j.TakeUpAgain):
                 t = self.own(t, journal, m.number, m.to)
@@ -393,7 +394,7 @@ class Model:
             if s.crashes < self.bounds.crashes and (runtime.hand or any(m.to == name for m in s.net)):
                 gone = self.put_runtime(s, index, Runtime(runtime.incarnation + 1))
                 yield f"{name} crashes and returns", True, gone._replace(crashes=s.crashes + 1)
-            for number, step in runtime.hand:
+            for number, step in sorted(runtime.hand):
                 if step == "claimed":
                     yield (
                         f"{name} lets #{number} go",
@@ -431,7 +432,7 @@ class Model:
 
     def processes_end(self, s: State) -> Iterator[Step]:
         for journal in ("J1", "J2"):
-            for number in s.processes[self.place(journal)]:
+            for number in sorted(s.processes[self.place(journal)]):
                 yield f"#{number} ends", False, self.ended(s, journal, number, j.State.FINISHED)
                 processes = list(s.processes)
                 processes[self.place(journal)] -= {number}
@@ -678,3 +679,35 @@ JOURNAL_RULES = (
     "claim",
     "claim-before-go",
 )
+
+
+KINDS_OF_STEPS = (
+    "its deadline passes", "person:", "is sendable", "hears of", "judges", "asked for", "crashes", "claim", "lets", "ends",
+    "is killed", "",
+)  # fmt: skip
+
+
+def wander(model: Model, dice: random.Random, steps: int = 60) -> Found:
+    """One way through, at random: as far as no exhaustion comes. Only the properties of single states are looked at.
+
+    Most walks have a temper: what they do often, and what they hardly ever do.
+    """
+    tempers = (1.0,) if dice.random() < 0.3 else (0.03, 0.3, 1.0, 3.0)
+    weights = {kind: dice.choice(tempers) for kind in KINDS_OF_STEPS}
+    s = model.start()
+    trace: list[str] = []
+    for _ in range(steps):
+        fault = model.broken(s)
+        if fault:
+            return Found(len(trace), fault, trace)
+        ways = list(model.steps(s))
+        if not ways:
+            break
+        name, _, s = dice.choices(ways, [weights[kind_of(name)] for name, _, _ in ways])[0]
+        trace.append(name)
+    return Found(len(trace), "", trace)
+
+
+def kind_of(name: str) -> str:
+    """Which kind of step it is, by its words."""
+    return next(kind for kind in KINDS_OF_STEPS if kind in name)
