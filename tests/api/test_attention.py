@@ -122,11 +122,12 @@ def test_pages_keep_their_order_and_hide_nothing(person: Api, api: Api, group: s
 
 def test_what_waits_by_itself_is_found_behind_what_waits_for_a_person(new_plane: Callable[..., Plane]) -> None:
     api = new_plane().start().api()
-    api.put("/policy", {"hold_expiry_s": 0.2})
+    quick = {"heartbeat_interval_s": 0.2, "ack_window_s": 0.2}  # the grace of a start is as long as these
+    api.put("/policy", {**quick, "hold_expiry_s": 0.2})
     for _ in range(3):
         api.prompt(api.session(api.endpoint()), shell("true", effect="read_only"))
     until(lambda: api.get("/attention")["total"] == 3, within=30, what="three lines")
-    api.put("/policy", {"hold_expiry_s": 86_400})
+    api.put("/policy", {**quick, "hold_expiry_s": 86_400})
     later_ones = {api.session(api.endpoint()) for _ in range(3)}
     for session in later_ones:
         api.prompt(session, shell("true", effect="read_only"))

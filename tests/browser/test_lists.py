@@ -191,7 +191,8 @@ def test_several_are_put_aside_at_once(api: Api, group: str, technician: Visitor
 def test_a_site_that_fails_is_one_row_and_one_press(
     api: Api, group: str, technician: Visitor, new_context: NewContext
 ) -> None:
-    api.put(f"/client-groups/{group}/policy", {"hold_expiry_s": 0.2})
+    quick = {"heartbeat_interval_s": 0.2, "ack_window_s": 0.2}  # the grace of a start is as long as these
+    api.put(f"/client-groups/{group}/policy", {**quick, "hold_expiry_s": 0.2})
     for number in range(3):
         api.prompt(api.session(api.endpoint(group, f"SITE-{number}")), shell("true", effect="read_only"))
     page = new_context(technician).new_page()
