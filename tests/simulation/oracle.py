@@ -14,13 +14,13 @@ import msgspec
 from caisey.control.sessions import Committed
 from caisey.core import attempt as attempts
 from caisey.core import events as e
-from caisey.core.attempt import Attempt, Stream
+from caisey.core.attempt import Attempt, ImpossibleTransition, Stream
 from caisey.core.audit import Broken, verify
 from caisey.core.decide import deadlines, next_due
 from caisey.core.decide.actions import offered
 from caisey.core.session import Session, replay
 from caisey.core.states import AttemptState, CallState, Effect, Kind, PromptState, Ran
-from caisey.core.tool_call import DONE_KINDS, ToolCall, deciding, proved, ran_before
+from caisey.core.tool_call import DONE_KINDS, ImpossibleStep, ToolCall, deciding, proved, ran_before
 from caisey.core.verdict import derive
 from caisey.runtime.shim.marks import END
 from caisey.storage.contract import Entry
@@ -397,7 +397,11 @@ class Oracle:
                     )
                 )
         for session_id, records in by_session.items():
-            session = replay(records)
+            try:
+                session = replay(records)
+            except (LookupError, ImpossibleTransition, ImpossibleStep) as error:
+                self.wrong("replay", f"{session_id}: its events do not follow from each other: {error!r}")
+                continue
             if session != self._world.plane.sessions.peek(session_id):
                 self.wrong("replay", f"{session_id} is not what its events say")
             for call in session.calls.values():
