@@ -19,7 +19,7 @@ from caisey.core.next_actions import NEVER_FIRST
 from caisey.core.present import Telling, present_prompt, present_session, wanted
 from caisey.core.present_output import LEAST_BYTES, decoded
 from caisey.core.scene import Scene
-from caisey.core.states import Action, Effect
+from caisey.core.states import Action, CallState, Effect
 from caisey.core.story import story
 from tests.core.walk import HOSTILE, Step, Walk, effects, steps
 from tests.core.world import BERT, World, execution, spec
@@ -576,3 +576,17 @@ def test_a_scene_answers_for_the_steps_around_it() -> None:
     assert scene.resume_target is not None
     assert scene.resume_target.id == "tcl_3"
     assert Action.RESUME in scene.offered
+
+
+def test_who_takes_a_session_is_asked_about_what_waits_in_it() -> None:
+    world = World()
+    world.prompt(spec())
+    world.run()
+    world.finish(ended=execution(3))
+    assert world.call().state is CallState.WAITING
+    former = world.call().owner
+    world.do(c.UpdateSession(actor=BERT, title="still the former's"))
+    assert world.call().owner == former
+    world.do(c.UpdateSession(actor=BERT, owner=BERT.id))
+    assert (world.session.owner, world.call().owner) == (BERT.id, BERT.id)
+    assert shown(world)["tool_calls"][0]["owner"] == BERT.id
