@@ -3,8 +3,8 @@
 
 import { onEvents, onAside, advance } from "./live.js";
 import { refreshTimes } from "./times.js";
-import { word } from "./words.js";
 import { morph, parse } from "./session/morph.js";
+import { focusFirst, focusForm, goToNow, keepFault, keepKeys, leaveForm, lost, now } from "./session/now.js";
 import { mount, told, viewOf } from "./session/output.js";
 import { startKeys } from "./session/keys.js";
 
@@ -30,7 +30,6 @@ const state = {
   failed: 0,
 };
 
-const now = () => document.getElementById("now");
 const transcript = document.getElementById("transcript");
 for (const step of document.querySelectorAll(".step")) state.callPrompt.set(step.id, step.closest("[data-request]").id);
 
@@ -43,10 +42,12 @@ function soon(wait = 0) {
   state.timer = setTimeout(look, due);
 }
 
+const first = (set) => [...set].slice(0, MANY); // the rest is asked for next
+
 function query(extra = {}) {
   const asked = new URLSearchParams();
-  if (state.prompts.size) asked.set("prompts", [...state.prompts].slice(0, MANY).join(","));
-  if (state.open.size) asked.set("open", [...state.open].slice(0, MANY).join(","));
+  if (state.prompts.size) asked.set("prompts", first(state.prompts).join(","));
+  if (state.open.size) asked.set("open", first(state.open).join(","));
   if (state.item) asked.set("item", state.item);
   if (state.act) {
     asked.set("act", state.act);
@@ -68,9 +69,9 @@ async function look(extra = {}) {
   state.busy = true;
   clearTimeout(state.timer);
   const asked = query(extra);
-  const taken = { prompts: new Set(state.prompts), open: new Set(state.open) };
-  state.prompts.clear();
-  state.open.clear();
+  const taken = { prompts: first(state.prompts), open: first(state.open) };
+  for (const one of taken.prompts) state.prompts.delete(one);
+  for (const one of taken.open) state.open.delete(one);
   try {
     const answer = await fetch(`${here}/parts?${asked}`, { headers: { "x-caisey-part": "1" }, cache: "no-store" });
     if (!answer.ok) throw new Error(String(answer.status));
@@ -84,7 +85,7 @@ async function look(extra = {}) {
   } finally {
     state.busy = false;
     state.last = performance.now();
-    if (state.again || state.prompts.size) {
+    if (state.again || state.prompts.size || state.open.size) {
       state.again = false;
       if (state.wanted.fresh) state.last = 0; // somebody pressed something: that does not wait
       soon(state.failed ? Math.min(10_000, 500 * 2 ** state.failed) : 0);
@@ -131,25 +132,6 @@ function show(html, { focus, fresh: anew } = {}) {
   for (const view of document.querySelectorAll(".pane[data-mounted]")) viewOf(view)?.renew();
 }
 
-// Why something was not taken stands there until the reader does something else; that it may not have arrived, until
-// there is something newer to see.
-function keepFault(present, part) {
-  const fault = present.querySelector(".now-fault");
-  if (!fault || part.querySelector(".now-fault")) return;
-  if (fault.dataset.lost !== undefined && present.dataset.entry !== part.dataset.entry) return;
-  part.querySelector("h2").after(fault.cloneNode(true));
-}
-
-// The same press keeps its key over a look: should its first answer have been lost, it still counts once.
-function keepKeys(present, part) {
-  const named = (form) => [...form.querySelectorAll("input[type=hidden]:not([name=key], [name=csrf])")].map((one) => one.value).join(" ");
-  const known = new Map([...present.querySelectorAll("form")].map((form) => [named(form), form.elements.namedItem("key")]));
-  for (const form of part.querySelectorAll("form")) {
-    const key = known.get(named(form));
-    if (key) form.querySelector("[name=key]").setAttribute("value", key.value);
-  }
-}
-
 // A request that is new here: in its place, and opened if it is the newest one.
 function add(part) {
   if (transcript.dataset.older !== undefined) return; // the newest ones are on another page
@@ -160,10 +142,10 @@ function add(part) {
   const next = shown.find((one) => Number(one.dataset.number) > number) ?? document.getElementById("end-of-transcript");
   transcript.insertBefore(made, next);
   document.getElementById("no-requests")?.remove();
-  const first = made.querySelector(".step");
-  if (first) {
-    first.open = true;
-    loadBody(first);
+  const step = made.querySelector(".step");
+  if (step) {
+    step.open = true;
+    loadBody(step);
   }
 }
 
@@ -282,27 +264,6 @@ export function openForm(parameters, from = null) {
   look({ fresh: true, focus: state.act ? "form" : from?.dataset.back !== undefined ? "panel" : null });
 }
 
-function focusForm(what) {
-  const part = now();
-  if (what === "panel") return focusFirst(part);
-  // The pointer stands on what is safe: a field to fill in, else the way on where it only reads, else the heading.
-  const target = part.querySelector("[autofocus]") ?? part.querySelector("#now-form textarea, #now-form input:not([type=hidden]):not([name=reason])")
-    ?? part.querySelector("#now-form[data-risky] input[name=reason]") ?? part.querySelector("#now-send") ?? part.querySelector("[data-back]") ?? part;
-  target.focus({ preventScroll: false });
-}
-
-/** The first action that is safe, else the panel itself. */
-export function focusFirst(part = now()) {
-  const first = part.querySelector(".action-first .press:not(:disabled)") ?? part.querySelector("#now-send") ?? part;
-  first.focus();
-}
-
-export function goToNow() {
-  const part = now();
-  part.scrollIntoView({ block: "nearest" });
-  focusFirst(part);
-}
-
 /** A step in sight, opened. */
 export function reveal(step, { focus = true } = {}) {
   step.open = true;
@@ -348,21 +309,6 @@ document.addEventListener("submit", async (event) => {
     lost();
   }
 });
-
-function lost() {
-  now().querySelector(".now-fault")?.remove();
-  const said = document.createElement("div");
-  said.className = "now-fault";
-  said.dataset.lost = "";
-  said.setAttribute("role", "alert");
-  said.textContent = word("session-lost");
-  now().querySelector("h2").after(said);
-}
-
-// What was typed into a form that was taken must not meet the next one.
-function leaveForm() {
-  for (const form of now().querySelectorAll("form")) form.remove();
-}
 
 async function older(link) {
   const answer = await fetch(link.href, { cache: "no-store" });
