@@ -191,6 +191,20 @@ def test_no_answer_breaks_a_table(value: object) -> None:
     assert isinstance(recorded({"changes": [{"what": value, "before": value, "after": value}]}), list)
 
 
+def test_changes_are_said_from_what_to_what() -> None:
+    changes = [
+        {"what": "service spooler", "before": "running", "after": "stopped"},
+        {"what": "file /tmp/x", "before": "absent", "after": "sha256:" + "ab" * 32},
+        {"what": "something"},
+        {"other": 1},
+    ]
+    assert recorded({"changes": changes}) == [
+        "service spooler: running → stopped",
+        "file /tmp/x: absent → sha256:abababababab…",
+        "something",
+    ]
+
+
 def test_long_lists_are_cut_and_say_so() -> None:
     table = tables("processes", {"processes": [{"pid": n} for n in range(ROWS + 1)]})[0]
     assert len(table.rows) == ROWS

@@ -18,6 +18,7 @@ Document = dict[str, Any]
 
 FACT_LENGTH: Final = 160
 DISKS_SHOWN: Final = 6
+DIGEST_SHOWN: Final = len("sha256:") + 12
 ORDER: Final = (
     "signed_in_users",
     "idle_s",
@@ -230,8 +231,14 @@ def recorded(change: Document) -> list[str]:
         what = one_line(str(one.get("what") or one.get("name") or one.get("path") or ""), 80)
         before, after = one.get("from", one.get("before")), one.get("to", one.get("after"))
         if what and (before is not None or after is not None):
-            texts = {"before": one_line(str(before), 60), "after": one_line(str(after), 60)}
+            texts = {"before": _state(before), "after": _state(after)}
             found.append(word("changes.from_to", what=what, **texts))
         elif what:
             found.append(what)
     return found
+
+
+def _state(value: Any) -> str:
+    """A state as it was recorded; of a digest its beginning says enough."""
+    text = one_line(str(value)[:400], 60)
+    return f"{text[:DIGEST_SHOWN]}…" if text.startswith("sha256:") else text

@@ -106,8 +106,8 @@ def _offered(state: str, enabled: Any) -> tuple[str, ...]:
 def _processes(result: Document) -> list[Table]:
     def row(one: Document) -> list[Cell]:
         return [
-            _number(one.get("pid")),
             _text(one.get("name")),
+            _number(one.get("pid")),
             _text(one.get("user")),
             Cell(
                 f"{one['cpu_percent']:.1f} %" if _is_small(one.get("cpu_percent")) else _shown(one.get("cpu_percent"))
@@ -116,7 +116,7 @@ def _processes(result: Document) -> list[Table]:
             _time(one.get("started_at")),
         ]
 
-    columns = ("processes.col.pid", "processes.col.name", "processes.col.user")
+    columns = ("processes.col.name", "processes.col.pid", "processes.col.user")
     numbers = ("processes.col.cpu", "processes.col.memory")
     heads = (
         *_columns(*columns),
