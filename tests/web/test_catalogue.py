@@ -11,6 +11,7 @@ from string import Formatter
 import pytest
 from jinja2 import nodes
 
+from caisey.web.pages.keys import SHORTCUTS
 from caisey.web.rendering import Rendering
 from caisey.web.static_files import StaticFiles
 from caisey.web.words import WORDS, _together
@@ -90,6 +91,15 @@ def test_scripts_say_nothing_of_their_own() -> None:
         source = re.sub(r"//[^\n]*|/\*.*?\*/", "", script.read_text("utf-8"), flags=re.DOTALL)
         found = re.findall(r"[\"'`]([A-Z][a-z]+(?: [a-z]+){1,}[.?]?)[\"'`]", source)
         assert found == [], (script.name, found)
+
+
+def test_every_shortcut_stands_on_the_page_of_shortcuts() -> None:
+    listed = {key for _, lines in SHORTCUTS for keys, _ in lines for key in keys.split(" ")}
+    for script in _scripts():
+        for keys in re.findall(r'shortcut\("([^"]+)"', script.read_text("utf-8")):
+            names = {"Esc" if key == "Escape" else key for key in keys.split(" ")}
+            assert names <= listed, (script.name, keys)
+    assert all(meaning in WORDS for _, lines in SHORTCUTS for _, meaning in lines)
 
 
 def _scripts() -> Iterator[Traversable]:

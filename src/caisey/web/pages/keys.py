@@ -36,10 +36,21 @@ SHORTCUTS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
             ("f", "keys.find_output"),
             ("l", "keys.follow"),
             ("y Y", "keys.copy"),
+            ("r", "keys.read_new"),
             ("t", "keys.ticket"),
         ),
     ),
-    ("keys.in_attention", (("x", "keys.select"), ("a", "keys.take"), ("s", "keys.snooze"))),
+    (
+        "keys.in_attention",
+        (
+            ("j k", "keys.rows"),
+            ("o", "keys.open_row"),
+            ("1", "keys.first_action"),
+            ("x", "keys.select"),
+            ("a", "keys.take"),
+            ("s", "keys.snooze"),
+        ),
+    ),
 )
 
 

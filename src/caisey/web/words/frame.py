@@ -52,6 +52,8 @@ FRAME: Final[dict[str, str]] = {
     "keys.follow": "Follow the output, or stop following",
     "keys.copy": "Copy the command; the output",
     "keys.ticket": "Copy the ticket note",
+    "keys.read_new": "Read new lines aloud, with a screen reader",
+    "keys.first_action": "The first action that is safe",
     "keys.select": "Select the row",
     "keys.take": "Take it",
     "keys.snooze": "Put it aside",

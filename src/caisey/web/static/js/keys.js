@@ -92,13 +92,19 @@ function toggleHelp() {
   if (!panel) return false;
   const list = panel.querySelector(".keys-list");
   if (!list.childElementCount) {
-    for (const one of shortcuts.filter((shown) => shown.label)) {
-      const keys = document.createElement("dt");
-      one.keys.forEach((key, place) => {
+    const listed = new Set();
+    for (const one of shortcuts) {
+      // One without words of its own belongs to the one before it: j k, 1 … 5, y Y.
+      const name = one.keys.join(" ");
+      const keys = one.label ? document.createElement("dt") : list.querySelector("dt:last-of-type");
+      if (listed.has(name) || !keys) continue;
+      listed.add(name);
+      for (const key of one.keys) {
         const cap = document.createElement("kbd");
         cap.textContent = key === "Escape" ? "Esc" : key === " " ? "Space" : key;
-        keys.append(place ? " " : "", cap);
-      });
+        keys.append(keys.childNodes.length ? " " : "", cap);
+      }
+      if (!one.label) continue;
       const meaning = document.createElement("dd");
       meaning.textContent = one.label;
       list.append(keys, meaning);
