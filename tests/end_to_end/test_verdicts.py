@@ -7,6 +7,7 @@ import pytest
 from tests.end_to_end import views
 from tests.end_to_end.client import Api, shell
 from tests.end_to_end.fleet import Desk
+from tests.end_to_end.server import until
 from tests.foreign.wire import Frame, stream_facts
 from tests.foreign.work import (
     Gate,
@@ -270,3 +271,16 @@ def test_execution_stands_apart_from_the_payload(steady: Desk) -> None:
     assert attempt["execution"]["streams"]["stdout"]["bytes"] == 3
     assert attempt["output"]["stdout"]["text"] == "out"
     assert attempt["output"]["stderr"]["text"] == "err"
+
+
+def test_what_is_told_of_before_is_what_was_shown_then(desk: Desk, api: Api) -> None:
+    """words.json, late report: "We showed …". Another computer of the client answered, so other words were shown."""
+    neighbour = desk.fleet.runtime()
+    until(lambda: api.get(f"/endpoints/{neighbour.endpoint_id}")["health"] == "healthy", within=15, what="a neighbour")
+    prompt = desk.ask(shell("probe", "mutating"), script=acknowledges_then_dies)
+    shown = views.call(api.wait_waiting(prompt, within=30))["now"]["label"]
+    assert shown == "The agent did not come back"
+    desk.runtime.script = answers(b"done\n")
+    desk.runtime.restart()
+    prompt = api.wait_verdict(prompt, ("answered", "yes"), within=30)
+    assert views.call(prompt)["now"]["summary"].startswith(f'We showed "{shown}".')

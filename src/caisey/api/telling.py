@@ -68,16 +68,21 @@ async def telling_of(call: Call, session: Session, prompt_id: str | None, each: 
     return Telling(
         names=Names(call.services.directory, call.principal.organization_id),
         zone=zone_for(call),
-        neighbours_answer=_neighbours_answer(call, session.endpoint_id),
+        neighbours_answer=_neighbours_answer(call, session),
         output={key: tuple(parts) for key, parts in pieces.items()},
     )
 
 
-def _neighbours_answer(call: Call, endpoint_id: str) -> bool:
-    """Whether other computers of the same client answer now; asked of a few, and only where this one does not."""
+def _neighbours_answer(call: Call, session: Session) -> bool:
+    """Whether other computers of the same client answer now; asked of a few.
+
+    Only where this one does not, or where something is told of the time when it did not ("We showed …").
+    """
     directory, live = call.services.directory, call.services.live
-    endpoint = directory.endpoints.get(endpoint_id)
-    if endpoint is None or live.view_of(endpoint_id).health is Health.HEALTHY:
+    endpoint = directory.endpoints.get(session.endpoint_id)
+    if endpoint is None:
+        return False
+    if live.view_of(endpoint.endpoint_id).health is Health.HEALTHY and not _has_former_words(session):
         return False
     asked = 0
     for other in directory.endpoints_of.get(endpoint.organization_id, {}).values():
@@ -88,6 +93,10 @@ def _neighbours_answer(call: Call, endpoint_id: str) -> bool:
             if asked == NEIGHBOURS_ASKED:
                 break
     return False
+
+
+def _has_former_words(session: Session) -> bool:
+    return any(attempt.former for step in session.calls.values() for attempt in step.attempts)
 
 
 def _is_neighbour(endpoint: Endpoint, other: Endpoint) -> bool:
