@@ -396,6 +396,26 @@ def test_long_output_is_whole_and_few_lines_are_drawn(page: Page, desk: Desk, li
     expect(page.locator(".view-line.target").first).to_have_text(wanted, timeout=SLOWLY)
 
 
+def test_much_that_happened_while_one_was_away_is_all_there(page: Page, desk: Desk) -> None:
+    """More than one look asks for at once."""
+    page.context.watched.allow("ERR_")  # type: ignore[attr-defined]
+    desk.answered(shell("first"))
+    open_session(page, desk)
+    expect(page.locator(".step")).to_have_count(1)
+    page.context.set_offline(True)
+    expect(page.locator("#live-line")).to_contain_text("Not connected since", timeout=SLOWLY)
+    for n in range(45):
+        desk.ask(shell(f"echo {n}"))
+    desk.answered(shell("last"))
+    page.context.set_offline(False)
+    expect(page.locator(".step")).to_have_count(47, timeout=SLOWLY)
+    commands = page.locator(".step-what").all_inner_texts()
+    assert commands == ["shell first", *(f"shell echo {n}" for n in range(45)), "shell last"]
+    expect(page.locator(".step.tone-done")).to_have_count(47, timeout=SLOWLY)
+    expect(page.locator(".step").last).to_have_attribute("open", "")
+    assert page.locator(".step[open]").count() <= 5
+
+
 def test_a_gap_stands_in_its_place_and_lines_after_it_are_there(page: Page, desk: Desk) -> None:
     """Also where the gap is told while one looks; hostile bytes are shown and never obeyed."""
     gate = Gate()

@@ -114,6 +114,7 @@ function show(html, { focus, fresh: anew } = {}) {
   const root = fresh.getElementById("parts");
   if (!root) return;
   const before = { entry: now()?.dataset.entry, item: now()?.dataset.item };
+  let newest = null;
   for (const part of [...root.children]) {
     const present = document.getElementById(part.id);
     if (part.id === "now" && present && !anew) {
@@ -121,10 +122,11 @@ function show(html, { focus, fresh: anew } = {}) {
       keepKeys(present, part);
     }
     if (present) morph(present, part);
-    else if (part.dataset.request !== undefined) add(part);
+    else if (part.dataset.request !== undefined) newest = add(part) ?? newest;
     else if (part.dataset.steps !== undefined) document.querySelector(".steps-sheet").append(document.importNode(part, true));
   }
   for (const step of root.querySelectorAll(".step")) state.callPrompt.set(step.id, step.closest("[data-request]").id);
+  openNewest(newest);
   ready(document);
   announce(before);
   if (focus) focusForm(focus);
@@ -132,21 +134,24 @@ function show(html, { focus, fresh: anew } = {}) {
   for (const view of document.querySelectorAll(".pane[data-mounted]")) viewOf(view)?.renew();
 }
 
-// A request that is new here: in its place, and opened if it is the newest one.
+// A request that is new here, in its place. Returns it where it is the newest one.
 function add(part) {
-  if (transcript.dataset.older !== undefined) return; // the newest ones are on another page
+  if (transcript.dataset.older !== undefined) return null; // the newest ones are on another page
   const number = Number(part.dataset.number);
   const shown = [...transcript.querySelectorAll("[data-request]")];
-  if (shown.length && number < Number(shown[0].dataset.number)) return; // among the earlier ones, which are not shown
+  if (shown.length && number < Number(shown[0].dataset.number)) return null; // among the earlier ones, which are not shown
   const made = document.importNode(part, true);
-  const next = shown.find((one) => Number(one.dataset.number) > number) ?? document.getElementById("end-of-transcript");
-  transcript.insertBefore(made, next);
+  const next = shown.find((one) => Number(one.dataset.number) > number) ?? null;
+  transcript.insertBefore(made, next ?? document.getElementById("end-of-transcript"));
   document.getElementById("no-requests")?.remove();
-  const step = made.querySelector(".step");
-  if (step) {
-    step.open = true;
-    loadBody(step);
-  }
+  return next ? null : made;
+}
+
+function openNewest(request) {
+  const step = request?.querySelector(".step");
+  if (!step) return;
+  step.open = true;
+  loadBody(step);
 }
 
 function ready(within) {
