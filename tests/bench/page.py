@@ -52,7 +52,7 @@ def _machine(results: Results) -> str:
 
 
 def _budgets(results: Results) -> str:
-    lines = ["| what | best of | value | bar | moonshot | |", "|---|---|---|---|---|---|"]
+    lines = ["| what | best of | value | bar | moonshot | | others took |", "|---|---|---|---|---|---|---|"]
     for name, figure in FIGURES.items():
         run = results.best(name)
         if run is None:
@@ -60,9 +60,10 @@ def _budgets(results: Results) -> str:
         for place, bar in enumerate(figure.bars):
             title = f"[{figure.title}](#{name.replace('_', '-')})" if place == 0 else ""
             count = str(len(results.figures[name])) if place == 0 else ""
+            others = f"{run['machine']['others_percent']:.0f} %" if place == 0 else ""
             lines.append(
                 f"| {title} | {count} | {bar.words} **{number(run['values'][bar.value])}** {bar.unit} |"
-                f" {number(bar.bar)} | {number(bar.moonshot)} | {_JUDGED[judged(bar, run)]} |"
+                f" {number(bar.bar)} | {number(bar.moonshot)} | {_JUDGED[judged(bar, run)]} | {others} |"
             )
     return "\n".join(lines)
 
