@@ -73,6 +73,8 @@ LIES: dict[str, Lie] = {
 
 def fits(name: str, a: Attempt) -> bool:
     """Whether the lie is about something, so that it is worth telling of this attempt rather than of another."""
+    if name == "refused":
+        return not a.final_word
     return name != "input accepted" or a.inputs > a.inputs_accepted
 
 

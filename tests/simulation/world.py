@@ -187,9 +187,11 @@ class World:
             )
             await polls.start()
             return polls
-        wire = self._wire(Wire, node) if self.no_websockets[node] == 0 else None
+        if self.no_websockets[node]:
+            raise BridgeClosedError(None, "HTTP 400")
+        wire = self._wire(Wire, node)
         if wire is None:
-            raise BridgeClosedError(None, "refused")
+            raise BridgeClosedError(None, "refused", nobody_there=True)
         place = f"wire {self.happened['wire']}"
         side = ServerSide(wire, lambda data: self._down(place, data))
         self.in_plane(self.plane.socket(side.scope, side.receive, side.send))
