@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from caisey.cli import exit_codes, machine, profiles
-from caisey.cli.demo import scenes_ends, scenes_losses, scenes_practice, spooler
-from caisey.cli.demo.computer import why_no_own_view
+from caisey.cli.demo import print_service, scenes_ends, scenes_losses, scenes_practice, spooler
 from caisey.cli.demo.expected import EXPECTATIONS, Expectation
 from caisey.cli.demo.household import Household
 from caisey.cli.demo.judging import Found, Judged
@@ -94,8 +93,8 @@ def _play(stage: Stage, screen: Screen, expected: Expectation, number: int, coun
     """One row. What breaks it stands in the row."""
     screen.heading(number, count, expected)
     scene = Scene(stage, screen, expected)
-    if expected.computer == BOOTING and (why := why_no_own_view(stage.household.path)) is not None:
-        judged = Judged(expected, left_out=f"it needs a view of the file system of its own ({why})")
+    if (why := _why_not_here(stage, expected)) is not None:
+        judged = Judged(expected, left_out=why)
     else:
         try:
             judged = Judged(expected, SCENES[expected.name](scene), shown=scene.shown)
@@ -104,6 +103,16 @@ def _play(stage: Stage, screen: Screen, expected: Expectation, number: int, coun
             judged = Judged(expected, broken=" ".join(fault.lines()), shown=scene.shown)
     screen.judged(judged)
     return judged
+
+
+def _why_not_here(stage: Stage, expected: Expectation) -> str | None:
+    """Why this row cannot be played on this machine."""
+    if expected.computer != BOOTING or stage.why_no_view is None:
+        return None
+    view = f"a view of the file system of its own ({stage.why_no_view})"
+    if expected.name == "reboot":
+        return f"it needs {view}"
+    return None if print_service.supervisord() else f"it needs {view}, or supervisor"
 
 
 def _end(terminal: Terminal, screen: Screen, rows: Sequence[Judged], seconds: float) -> None:

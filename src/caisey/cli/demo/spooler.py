@@ -1,39 +1,20 @@
 """The example of RECOVERY.md §7, end to end: stop the print spooler, look at its queue, start it again.
 
-Owns the scene and the spooler, a real service of the computer with an init script. The agent dies after the stop;
-another technician sees what already ran and sends step 3 alone.
+Owns the scene. The agent dies after the stop; another technician sees what already ran and sends step 3 alone.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from caisey.cli.demo.computer import BootingComputer
+from caisey.cli.demo import print_service
 from caisey.cli.demo.judging import Found
 from caisey.cli.demo.scene import Document, Scene, has, shell, stands
 from caisey.cli.safe_text import cut
-
-SERVICE = "spooler"
-# What the Linux Standard Base asks of an init script. It writes down each start and each stop.
-_SCRIPT = """\
-#!/bin/sh
-cd '{home}' || exit 5
-alive() {{ [ -s pid ] && kill -0 "$(cat pid)" 2>/dev/null; }}
-case "$1" in
-  start) alive && exit 0
-         setsid sleep 120 </dev/null >/dev/null 2>&1 & echo $! > pid; echo start >> done ;;
-  stop)  alive && kill "$(cat pid)"; rm -f pid; echo stop >> done ;;
-  status) alive && exit 0; exit 3 ;;
-  *) exit 2 ;;
-esac
-"""
 
 
 def spooler(s: Scene) -> Found:
     """One technician begins, the agent dies, another one continues."""
     computer = s.computer()
-    assert isinstance(computer, BootingComputer)
-    home = _install(computer)
+    home = print_service.install(s.stage.household, computer)
     _let_it_run(s)
     s.trace = home / "done"
     s.trace.unlink()
@@ -83,22 +64,10 @@ def _of_end(s: Scene, prompt: str) -> list[str]:
     return told + ["Kim, not Robin" for event in queued if event["actor"] != asked["actor"]]
 
 
-def _install(computer: BootingComputer) -> Path:
-    """The service, on that computer alone."""
-    home = computer.state_dir.parent / SERVICE
-    (home / "queue").mkdir(parents=True)
-    for job in (17, 18):
-        (home / "queue" / f"job-{job}").touch()
-    script = computer.scripts / SERVICE
-    script.write_text(_SCRIPT.format(home=home))
-    script.chmod(0o700)
-    return home
-
-
 def _let_it_run(s: Scene) -> None:
     prompt = s.send(_service("start"))["id"]
     s.until(prompt, has("answered"), quietly=True)
 
 
 def _service(action: str) -> Document:
-    return {"tool": "service", "arguments": {"name": SERVICE, "action": action}, "effect": "mutating"}
+    return {"tool": "service", "arguments": {"name": print_service.NAME, "action": action}, "effect": "mutating"}

@@ -10,11 +10,12 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 from caisey.cli import machine
 from caisey.cli.client import Api
-from caisey.cli.demo.computer import BootingComputer, Computer, PracticeComputer
+from caisey.cli.demo.computer import BootingComputer, Computer, PracticeComputer, why_no_own_view
 from caisey.cli.demo.household import Household, Process
 from caisey.cli.profiles import Target
 
@@ -97,6 +98,11 @@ class Stage:
         made = json.loads(self.household.run(["-m", "caisey.cli.main", *words]))
         return f"{self.url}{made['path']}"
 
+    @cached_property
+    def why_no_view(self) -> str | None:
+        """Why a computer cannot have a boot id of its own on this machine; None where it can."""
+        return why_no_own_view(self.household.path)
+
     # -- computers and people -----------------------------------------------------------------------------------------
 
     def computer(self, name: str) -> Computer:
@@ -104,6 +110,8 @@ class Stage:
         found = self._computers.get(name)
         if found is None:
             kind = _KINDS.get(name, Computer)
+            if kind is BootingComputer and self.why_no_view is not None:
+                kind = Computer
             found = self._computers[name] = kind(self.household, self.people["owner"], self.url, name)
             found.enroll()
         if name in self._doubtful:
