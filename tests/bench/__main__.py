@@ -1,6 +1,6 @@
 """`make bench`: every figure of the budgets, or those named, with its bars beside it.
 
-    python -m tests.bench [FIGURE …] [--runs 3] [--json FILE] [--write]
+    python -m tests.bench [FIGURE …] [--runs 3] [--quiet 60] [--json FILE] [--write]
 
 A benchmark is no test: bars that are not met are printed, and the exit code is 0. It is 1 where a figure could not be
 measured at all.
@@ -17,6 +17,7 @@ import uvloop
 
 from tests.bench import page
 from tests.bench.figure import Figure
+from tests.bench.machine import wait_until_quiet
 from tests.bench.registered import FIGURES
 from tests.bench.results import Results, measure, run_line, table
 
@@ -26,6 +27,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description="Print the figures of the budgets.")
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"one of {', '.join(FIGURES)} (default: all)")
     parser.add_argument("--runs", type=int, default=1, help="of each figure; the best one counts")
+    parser.add_argument("--quiet", type=float, default=0, metavar="S", help="wait so long for others, before each run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all runs there, as JSON")
     parser.add_argument("--write", action="store_true", help="keep the results and write docs/performance.md anew")
     parser.add_argument("--page", action="store_true", help="only write docs/performance.md from the kept results")
@@ -47,6 +49,7 @@ def main() -> int:
     for figure in wanted:
         sys.stdout.write(f"\n{figure.name}: {figure.title}\n")
         for _ in range(asked.runs):
+            wait_until_quiet(asked.quiet)
             try:
                 run = uvloop.run(measure(figure))
             except Exception as error:  # noqa: BLE001  # whatever it was, the next figure may still be measured

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 TICKS = os.sysconf("SC_CLK_TCK")
+QUIET_PERCENT = 20
 _ROUNDS = 100
 
 
@@ -86,6 +87,16 @@ class Share:
         busy, everything = _machine_ticks()
         ours = (_own_seconds() - self._ours) * TICKS
         return max(0.0, 100 * (busy - self._busy - ours) / max(1, everything - self._all))
+
+
+def wait_until_quiet(at_most_s: float) -> None:
+    """Until others take less than a fifth of the machine for a second, or so many seconds have passed."""
+    ends = time.monotonic() + at_most_s
+    while time.monotonic() < ends:
+        share = Share()
+        time.sleep(1)
+        if share.others_percent() < QUIET_PERCENT:
+            return
 
 
 def _machine_ticks() -> tuple[int, int]:
