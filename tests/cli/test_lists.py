@@ -238,6 +238,8 @@ def test_a_one_time_link_is_the_only_thing_on_stdout(full: Stub, caisey: Cli) ->
     done = caisey("members", "invite", "usr_9")
     assert done.out == "https://x.example/join/secret\n"
     assert "in private" in done.err
+    full.anything_goes = {"kind": "invitation", "url": "/join/secret", "expires_at": "2026-11-25"}
+    assert "Put the console's address before it" in caisey("members", "invite", "usr_9").err
 
 
 def test_policy_of_each_level(full: Stub, caisey: Cli) -> None:

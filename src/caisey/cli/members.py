@@ -124,6 +124,8 @@ def invite(
         run.terminal.json(made)
         return
     run.terminal.print(str(made["url"]))
+    if str(made["url"]).startswith("/"):
+        run.terminal.say("Put the console's address before it, or set `public_url`.")
     run.terminal.say("Give it to them in private: whoever opens it first chooses the password.", "ask")
 
 
