@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 
 EFFECTS = ("mutating", "mutating", "mutating", "idempotent", "read_only")
+NOT_NOW = ("idempotency.in_progress", "prompt.too_many")  # nothing was accepted; the same may be asked again
 LINES = 400  # of the calls that write more than a line
 
 
@@ -101,7 +102,7 @@ class Sender(threading.Thread):
                     self._load.accepted.append(Asked(answer.json()["id"], endpoint, steps))
                     return
                 code = _code(answer)
-                if answer.status_code != 503 and code != "idempotency.in_progress":
+                if answer.status_code != 503 and code not in NOT_NOW:
                     self._load.refused.append(f"{answer.status_code} {answer.text[:200]}")
                     return
                 self._load.put_off[code] = self._load.put_off.get(code, 0) + 1
