@@ -73,6 +73,9 @@ def test_a_look_with_a_wrong_word_says_so_in_place(group: str, endpoint: str, pe
 def test_name_tags_and_client_are_changed(group: str, endpoint: str, people: People, api: Api) -> None:
     admin = people("admin", group)
     page = admin.get(f"/endpoints/{endpoint}?show=settings")
+    policy = f"/settings/policies/endpoint/{endpoint}"
+    assert policy in page.links
+    assert admin.get(policy).status == 200
     saved = admin.submit(page, f"/endpoints/{endpoint}/settings", name="Kasse 1", tags="till  berlin", do="save")
     assert "Saved." in saved.text
     shown = api.get(f"/endpoints/{endpoint}")
@@ -139,6 +142,21 @@ def test_a_decision_that_is_not_open_any_more_says_so(group: str, endpoint: str,
     assert page.status == 409
     assert "No journal of this computer went back in time" in page.text
     assert anna.post(f"/endpoints/{endpoint}/decide", [*fields, ("do", "nonsense")]).status == 200
+
+
+def test_no_link_of_a_page_leads_nowhere(api: Api, group: str, endpoint: str, people: People) -> None:
+    """No dead ends: every link of every part is followed."""
+    api.patch(f"/endpoints/{endpoint}", {"tags": ["till & co"[:4]]})
+    api.session(endpoint, title="a look", ticket="T 4711")
+    admin = people("admin", group)
+    seen: set[str] = set()
+    for show in SHOWS:
+        seen |= set(admin.get(f"/endpoints/{endpoint}?show={show}").links)
+    for path in ("/attention", "/endpoints", "/endpoints/add", "/reports", "/reports?what=shapes"):
+        seen |= set(admin.get(path).links)
+    ours = sorted(link for link in seen if link.startswith("/") and not link.startswith(("/audit", "/api/")))
+    assert len(ours) > 30
+    assert [link for link in ours if admin.get(link).status != 200] == []
 
 
 def test_what_one_may_not_see_is_not_there(api: Api, endpoint: str, people: People, person: Person) -> None:
