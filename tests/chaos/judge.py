@@ -25,6 +25,7 @@ SETTLED = ("ended", "waiting")
 SETTLES_WITHIN_S = 120.0
 STANDS_STILL_S = 60.0
 ANSWERS_WITHIN_S = 60.0
+MACHINES = ("control_plane", "runtime", None)  # owners that are no person
 SHOWN = 5  # of the faults of one kind
 
 Prompt = dict[str, Any]
@@ -52,14 +53,16 @@ class Judge:
         for asked in load.accepted:
             prompt = self._at_rest(asked, deadline)
             prompts.append((asked, prompt))
-            if prompt["state"] in SETTLED:  # a long row of them takes its time; one that stands still does not get more
+            if prompt["state"] in SETTLED or _asks_a_person(
+                prompt
+            ):  # a long row of them takes its time; one that stands still does not get more
                 deadline = max(deadline, time.monotonic() + STANDS_STILL_S) if deadline > time.monotonic() else deadline
         took = time.monotonic() - began
         faults: list[str] = [f"refused: {words}" for words in load.refused]
         kinds: Counter[str] = Counter()
         for asked, prompt in prompts:
             faults += self._faults(asked, prompt, load, kinds)
-        waiting = [prompt for _, prompt in prompts if prompt.get("state") == "waiting"]
+        waiting = [prompt for _, prompt in prompts if prompt.get("state") == "waiting" or _asks_a_person(prompt)]
         faults += self._unlisted(waiting)
         said = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         self._report.did.append(
@@ -76,7 +79,7 @@ class Judge:
             answer = self._stage.api.get(f"/prompts/{asked.prompt_id}")
             found.clear()
             found.update({"state": "lost"} if answer.status_code == 404 else answer.raise_for_status().json())
-            return found["state"] != "running"
+            return found["state"] != "running" or _asks_a_person(found)
 
         with contextlib.suppress(AssertionError):
             until(look, within=max(0.0, deadline - time.monotonic()), what="it is at rest")
@@ -90,7 +93,7 @@ class Judge:
             views.check(prompt)
         except AssertionError as error:
             found.append(f"{asked.prompt_id}: {error}")
-        if prompt["state"] not in SETTLED:
+        if prompt["state"] not in SETTLED and not _asks_a_person(prompt):
             found.append(f"{asked.prompt_id} is still {prompt['state']}: {_where(prompt)}")
         lines = self._lines(load)
         former_done = True
@@ -113,7 +116,7 @@ class Judge:
         found = _start_faults(step, call, lines)
         if lines and not former_done:
             found.append("started, and the step before it was not done")
-        if call["state"] == "waiting":
+        if call["state"] == "waiting" or _asked_of_a_person(call):
             last = call["attempts"][-1] if call["attempts"] else None
             if last is not None and not last["evidence"]:
                 found.append("waits without evidence")
@@ -261,6 +264,15 @@ def _start_faults(step: Step, call: dict[str, Any], lines: int) -> list[str]:
     if call["ran"] == "yes" and not lines:
         found.append("shown as run, and it left no line")
     return found
+
+
+def _asked_of_a_person(call: dict[str, Any]) -> bool:
+    """Held for somebody's word: its consent is too old by the clock, or somebody else worked there since."""
+    return any(attempt["state"] == "held" and attempt["owner"] not in MACHINES for attempt in call["attempts"])
+
+
+def _asks_a_person(prompt: Prompt) -> bool:
+    return any(_asked_of_a_person(call) for call in prompt.get("tool_calls", ()))
 
 
 def _verdicts(call: dict[str, Any]) -> list[dict[str, Any] | None]:
