@@ -32,7 +32,8 @@ from caisey.runtime.database import Database
 from caisey.runtime.journal import Journal, Outcome
 from caisey.runtime.judge import Close, Repeat, State, Take
 from caisey.runtime.records import AttemptRecord, Key
-from tests.simulation.runs import run_seed
+from tests.simulation.runs import run
+from tests.simulation.story import Event, Story, story
 
 
 class Defect(NamedTuple):
@@ -552,37 +553,56 @@ ON_RECORD: dict[str, int] = {
 
 
 A_FEW = 40
+"""So many stories are tried where the one on record does not show the defect any more."""
+
+STORIES: dict[str, Story] = {
+    # The computer is off, and known to be, before the control plane restarts: nothing else makes it look at the hold.
+    "deadlines are not read at the start": Story(
+        "a hold that passes", False, "hold", 0.02, 0.004,
+        (
+            Event(0.3, "reboot", (0, 40.0)),
+            Event(0.5, "plane_crash", (0.2,)),
+            Event(13.2, "prompt", ("anna", 0, 0, "mutating 40 10 1 0 0 0")),
+            Event(13.4, "act", ("anna", 0, 3)),
+            Event(13.6, "plane_crash", (0.2,)),
+        ),
+    ),
+}  # fmt: skip
+"""For defects that chance shows too rarely."""
 
 
-def find(index: int, quick: bool = False) -> tuple[str, int, str, str]:
-    """(name, seeds needed, the seed, what found it); 0 if nothing did. In a process of its own."""
+def find(index: int, quick: bool = False) -> tuple[str, int, Story, str]:
+    """(name, stories needed, the last of them, what found it); 0 if nothing did. In a process of its own."""
     defect = DEFECTS[index]
     defect.plant()
-    places = [ON_RECORD[defect.name]] if defect.name in ON_RECORD else []
-    if not quick:
-        places += [place for place in range(defect.seeds) if place not in places]
-    elif places:  # the story of that seed may have changed meanwhile
-        places += range(A_FEW)
-    for needed, place in enumerate(places, 1):
+    told = story("")
+    for needed, told in enumerate(_asked(defect, quick), 1):
         broken = ""
         with suppress(AssertionError):
-            _, outcome = run_seed(f"d{place}")
-            broken = outcome.broken
+            broken = run(told).broken
         if broken:
-            return defect.name, needed, f"d{place}", broken.splitlines()[0][:110]
-    return defect.name, 0, "", ""
+            return defect.name, needed, told, broken.splitlines()[0][:110]
+    return defect.name, 0, told, ""
+
+
+def _asked(defect: Defect, quick: bool) -> Iterator[Story]:
+    """Its own story first, then the seed on record, then others in order."""
+    if defect.name in STORIES:
+        yield STORIES[defect.name]
+    places = [ON_RECORD[defect.name]] if defect.name in ON_RECORD else []
+    yield from (story(f"d{place}") for place in [*places, *range(A_FEW if quick else defect.seeds)])
 
 
 def found(only: str = "", jobs: int = 2, *, quick: bool = False) -> Iterator[tuple[str, int, str, str]]:
     """Plant every defect, or those with this text in their names; as `find` says it of each.
 
-    A seed that breaks without any defect shows nothing: it counts as not found.
+    A story that breaks without any defect shows nothing: it counts as not found.
     """
     chosen = [index for index, defect in enumerate(DEFECTS) if only in defect.name]
     with multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=1) as pool:
-        for name, needed, seed, what in pool.imap(partial(find, quick=quick), chosen, chunksize=1):
-            whole = pool.apply(run_seed, (seed,))[1].broken if needed else ""
+        for name, needed, told, what in pool.imap(partial(find, quick=quick), chosen, chunksize=1):
+            whole = pool.apply(run, (told,)).broken if needed else ""
             if whole:
-                yield name, 0, seed, f"{seed} breaks without it: {whole.splitlines()[0][:110]}"
+                yield name, 0, told.seed, f"{told.seed} breaks without it: {whole.splitlines()[0][:110]}"
             else:
-                yield name, needed, seed, what
+                yield name, needed, told.seed, what
