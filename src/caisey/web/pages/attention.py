@@ -23,7 +23,8 @@ from caisey.web.words import WORDS, word
 
 Document = dict[str, Any]
 
-SHOWN: Final = 100
+SHOWN: Final = 60
+FOUND_AMONG: Final = 200
 WORK: Final = 50
 SESSIONS: Final = 20
 AT_ONCE: Final = 100
@@ -137,7 +138,7 @@ async def _one(visit: Visit, what: str, item: str, until: int, key: str | None) 
 async def first(visit: Visit) -> Reply:
     """The first action of a line, where it is safe: as the API offers it now, with what the person has read."""
     item, code = visit.form.get("item"), visit.form.get("code")
-    page = await visit.inside.get("/attention", aside="hide", mine="first", limit=2 * SHOWN)
+    page = await visit.inside.get("/attention", aside="hide", mine="first", limit=FOUND_AMONG)
     line = next((one for one in page["items"] if one["id"] == item), None)
     action = None if line is None else line["first_action"]
     if line is None or action is None or action["code"] != code or not action["safe"]:
