@@ -20,13 +20,14 @@ def code_on(page: PageFound, ahead: int = 0) -> str:
     return totp.code_at(key, time.time_ns() // 1_000_000 // totp.STEP_MS + ahead)
 
 
-def with_second_factor(visitor: Visitor) -> tuple[PageFound, list[str]]:
-    """The page to scan, and the recovery codes that came with the first code."""
+def with_second_factor(visitor: Visitor) -> tuple[PageFound, str, list[str]]:
+    """The page to scan, the code that turned it on, and the recovery codes that came with it."""
     page = visitor.submit(visitor.get("/account/second-factor"), "/account/second-factor")
-    done = visitor.submit(page, "/account/second-factor/confirm", code=code_on(page))
+    used = code_on(page)
+    done = visitor.submit(page, "/account/second-factor/confirm", code=used)
     codes = re.findall(r"(?:[A-Z2-7]{4}-){3}[A-Z2-7]{4}", done.text)
     assert len(codes) == totp.RECOVERY_CODES, done.text
-    return page, codes
+    return page, used, codes
 
 
 def test_the_profile(plane: Plane) -> None:
@@ -65,7 +66,7 @@ def test_the_password(plane: Plane) -> None:
 
 def test_a_second_factor(plane: Plane) -> None:
     visitor = join(plane, "viewer")
-    page, codes = with_second_factor(visitor)
+    page, first_code, codes = with_second_factor(visitor)
     assert "<svg" in page.answer.text
     assert visitor.send("GET", "/api/v1/me").json()["account"]["second_factor"] is True
 
@@ -74,7 +75,7 @@ def test_a_second_factor(plane: Plane) -> None:
     assert fresh.secret is None
     assert "One more step" in question.text
     # The code that set it up is used up. The secret is shown nowhere any more.
-    again = fresh.submit(question, "/sign-in/code", code=code_on(page))
+    again = fresh.submit(question, "/sign-in/code", code=first_code)
     assert (again.status, fresh.secret) == (401, None)
     fresh.submit(again, "/sign-in/code", code=code_on(page, ahead=1))
     assert fresh.secret is not None
@@ -202,7 +203,7 @@ def test_what_is_asked_twice_with_one_key_is_done_once_and_shows_no_secret_twice
 
 def test_what_was_done_is_in_the_audit_log_without_any_secret(plane: Plane, api: Api) -> None:
     visitor = join(plane, "viewer")
-    _, codes = with_second_factor(visitor)
+    _, _, codes = with_second_factor(visitor)
     visitor.submit(visitor.get("/account"), "/sign-out")
     events = []
     after = 0
