@@ -14,6 +14,7 @@ from tests.api.plane import Api as PlaneApi
 from tests.api.plane import Plane
 from tests.end_to_end.client import Api, shell
 from tests.end_to_end.fleet import POLICY, Desk, Fleet
+from tests.end_to_end.server import until
 from tests.end_to_end.views import Prompt
 from tests.foreign.loop import LoopThread
 from tests.foreign.work import Gate, Work, answers, by_command, runs_until, starts_then_dies
@@ -54,6 +55,13 @@ def stalled(desk: Desk) -> Prompt:
     desk.runtime.script = by_command(start=answers(b"started\n"))
     desk.runtime.restart()
     return desk.api.wait_verdict(prompt, ("runtime_died", "unconfirmed"), step=2)
+
+
+def goes_offline(desk: Desk) -> None:
+    """Its runtime ends, and the control plane has seen it."""
+    desk.runtime.die()
+    health = lambda: desk.api.get(f"/endpoints/{desk.endpoint_id}")["health"]  # noqa: E731  # asked again and again
+    until(lambda: health() == "offline", within=20, what="the computer is offline")
 
 
 def path(desk: Desk, query: str = "") -> str:
@@ -190,7 +198,7 @@ def test_an_answer_reaches_the_command(desk: Desk, person: Person) -> None:
 
 
 def test_waiting_for_an_offline_computer_has_an_end_of_ones_choice(desk: Desk, person: Person) -> None:
-    desk.runtime.die()
+    goes_offline(desk)
     prompt = desk.ask(shell("later", "mutating"))
     desk.api.wait_state(prompt, "held")
     visitor = person("technician")
@@ -338,7 +346,7 @@ def test_a_computer_that_is_out_of_sight_leaves_the_session_readable(desk: Desk,
 
 
 def test_times_in_sentences_are_the_readers(desk: Desk, person: Person) -> None:
-    desk.runtime.die()
+    goes_offline(desk)
     desk.api.wait_state(desk.ask(shell("later", "mutating")), "held")
     visitor = person("technician", fresh=True)
     assert "UTC. Kept until" in visitor.get(path(desk)).text

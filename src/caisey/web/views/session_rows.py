@@ -31,16 +31,13 @@ class Row(NamedTuple):
     tone: str
     icon: str
     label: str
-    ran: str
     changes: tuple[str, ...]
     duration: str
     quiet: str
     waits: tuple[Document, ...]
     open: bool
     state: str
-    entry: str
     sequence: int
-    may_change: bool
 
 
 class Request(NamedTuple):
@@ -92,16 +89,13 @@ def _row(step: Document, is_open: bool, now_ms: int) -> Row:
         tone=step["tone"],
         icon=ICONS.get(step["tone"], "plain"),
         label="" if is_young(step, now_ms) else step["label"],
-        ran=step["ran_label"],
         changes=tuple(change_text(change) for change in step["changes"]),
         duration="" if duration is None else short_span(duration),
         quiet=step["summary"] if step["entry"] in QUIET else "",
         waits=tuple(step["waits"]),
         open=is_open,
         state=step["state"],
-        entry=step["entry"],
         sequence=step["sequence"],
-        may_change=step["effect"] == "mutating",
     )
 
 

@@ -61,7 +61,6 @@ class Try(NamedTuple):
     label: str
     tone: str
     ran: str
-    why: str
     panes: tuple[Pane, ...]
     grey: str
     changes: tuple[str, ...]
@@ -80,7 +79,6 @@ class Body(NamedTuple):
     """The step; `newest` is the try that is shown, `earlier` the ones before it."""
 
     id: str
-    tool: str
     tone: str
     label: str
     summary: str
@@ -88,7 +86,6 @@ class Body(NamedTuple):
     newest: Try | None
     earlier: tuple[Try, ...]
     changes_note: str
-    check_of: str
 
 
 def body_of(call: Document, now_ms: int) -> Body:
@@ -98,7 +95,6 @@ def body_of(call: Document, now_ms: int) -> Body:
     shown = _shown_first(call)
     return Body(
         id=call["id"],
-        tool=call["tool"],
         tone=said["tone"],
         label=said["label"],
         summary=said["summary"],
@@ -106,7 +102,6 @@ def body_of(call: Document, now_ms: int) -> Body:
         newest=next((t for t in tries if t.number == shown), None),
         earlier=tuple(t for t in tries if t.number != shown),
         changes_note=_changes_note(call),
-        check_of="",
     )
 
 
@@ -136,7 +131,6 @@ def _try(call: Document, attempt: Document, now_ms: int) -> Try:
         label=said["label"],
         tone=said["tone"],
         ran=said["ran_label"],
-        why=attempt["why"],
         panes=tuple(_panes(attempt)),
         grey=grey_line(attempt),
         changes=tuple(change_text(change) for change in attempt["changes"]),

@@ -11,7 +11,6 @@ from typing import Any, Final, NamedTuple
 from caisey.core.catalogue.phrases import PHRASES
 from caisey.core.plain_text import one_line
 from caisey.core.spoken import span
-from caisey.web.times import ms_of
 from caisey.web.words import WORDS, word
 
 Document = dict[str, Any]
@@ -24,7 +23,6 @@ class Strip(NamedTuple):
 
     computer: str
     client: str
-    ready: bool
     tone: str
     readiness: str
     proved_at: str
@@ -36,14 +34,12 @@ class Strip(NamedTuple):
     title: str
     owner: str
     closed: str
-    checked: str
-    system: str
 
 
-def strip_of(session: Document, endpoint: Document | None, presence: Document, now_ms: int) -> Strip:
-    """`endpoint` is None where it is gone, or not in the reader's sight any more."""
+def strip_of(session: Document, endpoint: Document | None, presence: Document, person_id: str) -> Strip:
+    """For that person. `endpoint` is None where it is gone, or not in the reader's sight any more."""
     closed = session["closed"] or {}
-    tone, readiness, proved = readiness_of(endpoint, now_ms)
+    tone, readiness, proved = readiness_of(endpoint)
     facts = (endpoint or {}).get("facts") or {}
     others = [one_line(p["name"] or WORDS["session.somebody"], 60) for p in presence["items"] if not p["you"]]
     shown = others[:NAMES_SHOWN]
@@ -52,7 +48,6 @@ def strip_of(session: Document, endpoint: Document | None, presence: Document, n
     return Strip(
         computer=one_line(session["computer"], 60) or PHRASES["the_computer"],
         client=one_line(session["client"], 60),
-        ready=tone == "done",
         tone=tone,
         readiness=readiness,
         proved_at=proved,
@@ -62,14 +57,18 @@ def strip_of(session: Document, endpoint: Document | None, presence: Document, n
         others=tuple(shown),
         ticket=one_line(session["ticket"] or "", 60),
         title=one_line(session["title"], 120),
-        owner=one_line(session["owner_name"], 60),
+        owner=_owner(session, person_id),
         closed=one_line(closed.get("outcome") or "", 200) or (WORDS["session.closed"] if closed else ""),
-        checked=one_line(closed.get("verified") or "", 120),
-        system=one_line(str((facts.get("os") or {}).get("value") or ""), 40),
     )
 
 
-def readiness_of(endpoint: Document | None, now_ms: int) -> tuple[str, str, str]:
+def _owner(session: Document, person_id: str) -> str:
+    """Whose it is, where it is somebody else's who has a name."""
+    name = session["owner_name"]
+    return "" if session["owner"] == person_id or name == PHRASES["who.user"] else one_line(name, 60)
+
+
+def readiness_of(endpoint: Document | None) -> tuple[str, str, str]:
     """Tone, words, and when it last proved that it answers."""
     if endpoint is None:
         return "plain", WORDS["session.ready.gone"], ""
@@ -95,8 +94,3 @@ def _idle(facts: Document) -> str:
     if not isinstance(value, int | float) or value < 60:
         return ""
     return word("session.idle", span=span(int(value * 1000), PHRASES))
-
-
-def is_stale(proved_at: str, now_ms: int, within_ms: int = 120_000) -> bool:
-    """Whether a proof is too old to be said without its age standing out."""
-    return bool(proved_at) and now_ms - ms_of(proved_at) > within_ms

@@ -6,7 +6,6 @@ from typing import Final
 
 SESSION: Final[dict[str, str]] = {
     "session.untitled": "Session",
-    "session.title": "{computer} · {client}",
     # strip
     "session.strip": "Computer and session",
     "session.ready.yes": "Ready, answered",
@@ -30,7 +29,6 @@ SESSION: Final[dict[str, str]] = {
     "session.owner": "Owner: {owner}",
     "session.closed": "Closed",
     "session.closed_with": "Closed: {outcome}",
-    "session.checked_by": "Checked: {checked}",
     "session.role_too_low": "Your role may only look.",
     # steps and transcript
     "session.steps": "Steps",
@@ -39,7 +37,6 @@ SESSION: Final[dict[str, str]] = {
     "session.reload": "Look again",
     "session.transcript": "What happened",
     "session.you": "you",
-    "session.asked": "{who} asked",
     "session.check": "a check",
     "session.earlier": "Earlier requests ({n})",
     "session.newest": "Newest requests",
@@ -48,8 +45,6 @@ SESSION: Final[dict[str, str]] = {
     "session.step_of": "Step {n}: {literal}",
     "session.back": "Back to the session",
     "session.link": "Link to this step",
-    "session.details": "What is known of this step",
-    "session.may_change": "may change things",
     # output
     "session.stream.stdout": "Output",
     "session.stream.stderr": "Errors",
@@ -76,7 +71,6 @@ SESSION: Final[dict[str, str]] = {
     "session.download": "Download",
     "session.bytes_of": "bytes {first} to {last}",
     "session.read_new": "Read new lines",
-    "session.line_link": "Link to this line",
     "session.conflicts": "Some bytes came twice and differ; the first ones are shown, the others are kept.",
     "session.cut": "Not all of it was kept.",
     # how it ended
@@ -94,11 +88,9 @@ SESSION: Final[dict[str, str]] = {
     "session.late": "New information",
     "session.late_words": "We showed “{old}”. The computer says now: {new}.",
     "session.know": "How we know",
-    "session.know.source": "From",
     "session.know.left_out": "{n} lines in the middle are left out here.",
     "session.know.code": "Codes",
     "session.know.picture": "Time line",
-    "session.know.deadline": "deadline",
     "session.reason": "Reason: {reason}",
     # time line
     "session.mark.queued": "asked",
@@ -121,11 +113,9 @@ SESSION: Final[dict[str, str]] = {
     "session.raw.look": "See the raw answer",
     "session.raw.bytes": "{size}, exactly as the computer sent them. They were never run and never sent anywhere.",
     "session.raw.faults": "What does not fit ({n})",
-    "session.raw.at": "At {pointer}",
     "session.raw.whole": "the whole answer",
     "session.raw.expected": "expected {expected}",
     "session.raw.found": "found {found}",
-    "session.raw.missing": "missing here: {name}",
     "session.raw.none": "No bytes of it are kept.",
     "session.raw.cut": "Only the beginning is shown; all of it can be downloaded.",
     # NOW
@@ -140,15 +130,12 @@ SESSION: Final[dict[str, str]] = {
     "session.now.nothing": "Nothing is open",
     "session.now.nothing.last": "Last change",
     "session.now.nothing.close": "You can close this page; nothing is lost.",
-    "session.now.running": "You can close this page; it goes on.",
     "session.now.checked": "Checked",
     "session.now.aware": "What already ran",
-    "session.now.bar": "To what is open now",
     "session.now.note": "Copy ticket note",
     "session.now.last_line": "It wrote last:",
     # forms in NOW
     "session.form.back": "Back",
-    "session.form.send": "Send",
     "session.form.reason": "Reason (goes to the ticket note)",
     "session.form.reason.optional": "Reason (goes to the ticket note, may be empty)",
     "session.again.title": "What already ran on {computer}",
@@ -182,7 +169,6 @@ SESSION: Final[dict[str, str]] = {
     "session.input.enter": "Press Enter after it",
     "session.input.close": "Nothing more comes after this",
     "session.input.send": "Send the answer",
-    "session.limit.title": "Run again with a longer limit",
     "session.limit.seconds": "Time limit in seconds",
     "session.until.title": "Wait until",
     "session.until.label": "How long",
@@ -198,6 +184,4 @@ SESSION: Final[dict[str, str]] = {
     "session.help.reason": "What you want to know",
     "session.lost": "It is not known if that arrived. Press again: it counts once.",
     "session.fault.stale": "Something changed meanwhile. Nothing was sent. Read what is new, then decide again.",
-    "session.fault.json": "{field} has to be JSON.",
-    "session.say.lines": "{n} new lines",
 }
