@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar, cast
 
 import msgspec
 
@@ -52,7 +52,10 @@ def decode_cursor(cursor: str | None, kind: type[V]) -> V | None:
         return None
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        return msgspec.json.decode(text, type=kind)
+        key: Any = msgspec.json.decode(text, type=kind)
+        if any(isinstance(part, int) and not -(2**63) <= part < 2**63 for part in key):
+            raise ValueError("no number of ours has more than 64 bits")
+        return cast("V", key)
     except (binascii.Error, ValueError, msgspec.DecodeError):
         fault = ShapeFault(pointer="/cursor", expected="a cursor of this list", found="another string")
         raise shape_fault("request.invalid_query", [fault]) from None

@@ -106,9 +106,11 @@ def _writer(route: Route, services: Services) -> Responder:
         key = _key(request)
         query = _query(route, request)
         document, body = await _body(route, request)
-        call = Call(services, principal, request.path_params, query, body, request)
         who = (principal.id, request.method, request.url.path)
         async with services.answered.claim(who, key, _SAME.encode((document, query))) as claim:
+            # A body comes as slowly as its sender likes: what they might do when it began they may not do any more.
+            principal = admit(route, services, request)
+            call = Call(services, principal, request.path_params, query, body, request)
             if claim.answered is not None:
                 return await _again(route, call, claim.answered)
             return _sent(await _do(route, call, claim))
