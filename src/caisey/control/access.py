@@ -125,6 +125,8 @@ class Access:
     def lease(self, principal: Principal) -> Iterator[Lease]:
         """A right to stream, for as long as the block runs or until it is taken away."""
         lease = Lease(principal)
+        if not self._holds(principal):  # it was taken away between the question and its answer
+            lease.ended.set()
         subjects = [one for one in (principal.id, principal.browser_session_id) if one is not None]
         for subject in subjects:
             self._leases.setdefault(subject, set()).add(lease)
@@ -148,6 +150,19 @@ class Access:
         if principal.expires_at_ms is None:
             return None
         return max(0.0, (principal.expires_at_ms - self._clock.now_ms()) / 1000)
+
+    def _holds(self, principal: Principal) -> bool:
+        """Whether what the principal was found by is still as it was. One without a record has nothing to lose."""
+        token = self._directory.tokens.get(principal.id)
+        if token is not None:
+            return token.revoked_at_ms is None
+        member = self._directory.members.get(principal.id)
+        if member is None or principal.browser_session_id is None:
+            return True
+        present = principal_of_member(member, principal.browser_session_id, 0)
+        mine = self._directory.browser_sessions_of.get(member.member_id, {})
+        same = (present.role, present.client_groups) == (principal.role, principal.client_groups)
+        return member.removed_at_ms is None and same and principal.browser_session_id in mine
 
     def _valid(self, record: ApiToken) -> bool:
         if record.revoked_at_ms is not None:

@@ -54,13 +54,16 @@ class Origins:
             return False
         if origin is None:
             return fetch_site == "same-origin"
-        parts = urlsplit(origin)
         named = _split(host, scheme)
-        if named is None or parts.scheme not in _DEFAULT_PORTS:
-            return False
         try:
-            port = parts.port or _DEFAULT_PORTS[parts.scheme]
+            parts = urlsplit(origin)
+            port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
         except ValueError:
+            return False
+        if named is None or port is None or parts.scheme not in _DEFAULT_PORTS:
+            return False
+        # Where people come over TLS, a page that came without it is not ours, whoever sent it.
+        if parts.scheme == "http" and self._public_scheme == "https" and self._public and named[0] == self._public[0]:
             return False
         # Behind a proxy that ends TLS the scheme may differ from ours; the name and the port may not.
         if (parts.hostname or "") != named[0]:

@@ -44,6 +44,7 @@ class Half(NamedTuple):
 
     member_id: str
     ends_at_ms: int
+    password_set_at_ms: int | None
 
 
 class Came(NamedTuple):
@@ -98,10 +99,14 @@ class SignIn:
         member = await self._whose(email, password)
         if member is None:
             logger.info("sign_in.refused", address=place)
-            self._remember_refusal(email, place)
+            self._remember_refusal(self._of_address(email), place)
             raise Fault("sign_in.refused")
-        self._by_address.forgive(place)
-        self._by_member.forgive(key)
+        # Who has an account must not wipe out with it what they guessed of others' meanwhile.
+        self._by_address.give_back(place)
+        if len(self._of_address(email)) == 1:
+            self._by_member.forgive(key)
+        else:
+            self._by_member.give_back(key)
         if credentials.of(self._directory, member).has_second_factor:
             return Came(step=self._half(member))
         return Came(secret=await self.open(member, address=address, agent=agent, second_factor=False))
@@ -118,14 +123,21 @@ class SignIn:
             or half.ends_at_ms <= self._times.now_ms()
             or member is None
             or member.removed_at_ms is not None
+            or credentials.of(self._directory, member).password_set_at_ms != half.password_set_at_ms
         ):
             raise Fault("sign_in.refused", "It took too long. Type your password again.", again=True)
         place = place_of(address)
         self._require((self._by_address, place), (self._by_code, member.member_id))
         self._by_address.spend(place)
         self._by_code.spend(member.member_id)
-        await self._use_code(member, code)
-        self._by_address.forgive(place)
+        try:
+            await self._use_code(member, code)
+        except Fault as fault:
+            if fault.code == "sign_in.refused":  # somebody knows the password, and perhaps no more than that
+                logger.info("sign_in.refused", address=place, why="the code does not fit")
+                self._remember_refusal([member], place)
+            raise
+        self._by_address.give_back(place)
         self._by_code.forgive(member.member_id)
         self._halves.pop(_digest(step), None)
         return await self.open(member, address=address, agent=agent, second_factor=True)
@@ -173,7 +185,7 @@ class SignIn:
                 raise Fault("sign_in.refused")
             passkeys.use(draft, present, count)
             secret = self._browsers.open(draft, member, address=address, agent=agent, second_factor=True)
-        self._by_address.forgive(place)
+        self._by_address.give_back(place)
         return secret
 
     async def open(self, member: Member, *, address: str, agent: str, second_factor: bool) -> str:
@@ -231,8 +243,7 @@ class SignIn:
 
     async def _whose(self, email: str, password: str) -> Member | None:
         """The member with this address and this password. One address may belong to several organizations."""
-        found = [m for m in self._directory.members.values() if m.email == email and m.removed_at_ms is None]
-        hashes = [(m, credentials.of(self._directory, m).password_hash) for m in found]
+        hashes = [(m, credentials.of(self._directory, m).password_hash) for m in self._of_address(email)]
         named = [(m, known) for m, known in hashes if known is not None]
         if not named:
             await self._passwords.verify(None, password)
@@ -242,6 +253,9 @@ class SignIn:
                 await self._make_up_to_date(member, known, password)
                 return member
         return None
+
+    def _of_address(self, email: str) -> list[Member]:
+        return [m for m in self._directory.members.values() if m.email == email and m.removed_at_ms is None]
 
     def _member_key(self, email: str, place: str) -> str:
         """Whose tries are counted together: all for one address, but those from where the member is signed in already.
@@ -278,15 +292,13 @@ class SignIn:
             else:
                 credentials.use_recovery_code(draft, credential, totp.recovery_digest(code))
 
-    def _remember_refusal(self, email: str, place: str) -> None:
-        """Wrong passwords of members stand in the audit log, with their number, once in a while.
+    def _remember_refusal(self, members: list[Member], place: str) -> None:
+        """Wrong passwords and codes of members stand in the audit log, with their number, once in a while.
 
         Nobody waits for that: who is known would be told apart by the time it takes.
         """
         now = self._times.now_ms()
-        for member in self._directory.members.values():
-            if member.email != email or member.removed_at_ms is not None:
-                continue
+        for member in members:
             tries, noted_at_ms = self._refused.get(member.member_id, (0, 0))
             self._refused[member.member_id] = (tries + 1, noted_at_ms)
             if now - noted_at_ms >= NOTED_EVERY_MS:
@@ -304,7 +316,8 @@ class SignIn:
 
     def _half(self, member: Member) -> str:
         step = secrets.token_urlsafe(STEP_BYTES)
-        self._halves[_digest(step)] = Half(member.member_id, self._times.now_ms() + STEP_LIFE_MS)
+        set_at_ms = credentials.of(self._directory, member).password_set_at_ms
+        self._halves[_digest(step)] = Half(member.member_id, self._times.now_ms() + STEP_LIFE_MS, set_at_ms)
         if len(self._halves) > STEPS_KEPT:
             self._halves.popitem(last=False)
         return step

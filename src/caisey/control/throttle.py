@@ -38,6 +38,11 @@ class Throttle:
         if len(self._spent) > KEPT:
             self._spent.popitem(last=False)
 
+    def give_back(self, key: str) -> None:
+        """The try that was just made does not count; those before it do."""
+        if key in self._spent:
+            self._spent[key] = (max(0.0, self._level(key) - 1), self._times.monotonic_ms())
+
     def forgive(self, key: str) -> None:
         """It was somebody who may."""
         self._spent.pop(key, None)

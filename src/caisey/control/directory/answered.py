@@ -2,13 +2,15 @@
 
 Owns the claims on keys: who is doing a write right now, and what was answered to it in the last 24 hours. The answer's
 row is committed in the transaction of what the write did, so that a crash between COMMIT and answer loses neither.
-Must never store a secret: what is kept is what a repeated request is told.
+Must never store a secret: what is kept is what a repeated request is told. Bodies hold passwords and what is typed into
+commands, so their digest is keyed with the request's own key, which is not stored: it cannot be guessed at.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -102,11 +104,12 @@ class AnsweredWrites:
         `who` is actor, method and path; `body` is what has to be the same. A second request with the key of a running
         one waits for it. Raises `idempotency.mismatch` and `idempotency.in_progress`.
         """
-        body_digest = hashlib.sha256(body).digest()
         if key is None:
-            yield Claim(self, None, body_digest)
+            yield Claim(self, None, b"")
             return
-        key_digest = hashlib.sha256("\n".join((*who, key)).encode()).digest()
+        whole_key = "\n".join((*who, key)).encode()
+        key_digest = hashlib.sha256(whole_key).digest()
+        body_digest = hmac.digest(whole_key, body, hashlib.sha256)
         await self._wait_for_first(key_digest, body_digest)
         answered = self._look_up(key_digest, body_digest)
         if answered is not None:

@@ -1,7 +1,7 @@
 """One-time links: the first owner's, invitations, resets.
 
-Owns their life: made, used once, ended by a newer one or after a day. Only a digest is stored; the text is returned to
-whoever made it, once.
+Owns their life: made, used once, ended by a newer one or after a day, and good only as long as whoever made it may still
+make it. Only a digest is stored; the text is returned to whoever made it, once.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from caisey.control.access import Principal, Role, principal_of, principal_of_member
 from caisey.control.directory.records import Member
 from caisey.control.directory.sign_in_records import LinkKind, MemberLink
 from caisey.control.directory.store import Directory, Draft
@@ -57,16 +58,30 @@ def make(
 
 
 def find(directory: Directory, text: str, now_ms: int) -> MemberLink:
-    """The link that is still good. Raises `member_link.invalid`, one answer for unknown, used and late."""
+    """The link that is still good. Raises `member_link.invalid`, one answer for unknown, used, late and not vouched for
+    any more."""
     digest = _digest(text) if len(text) <= TEXT_LENGTH else b""
     link = directory.member_link_by_digest.get(digest)
     if link is None or not hmac.compare_digest(link.digest, digest) or link.expires_at_ms <= now_ms:
         raise Fault("member_link.invalid")
     if link.member_id is not None:
         member = directory.members.get(link.member_id)
-        if member is None or member.removed_at_ms is not None:
+        if member is None or member.removed_at_ms is not None or not _vouched(directory, link, member):
             raise Fault("member_link.invalid")
     return link
+
+
+def _vouched(directory: Directory, link: MemberLink, member: Member) -> bool:
+    """Whether who made the link might make it now: they may have gone, and the member may have risen above them."""
+    maker = _present(directory, link.created_by)
+    return maker is not None and maker.may(Role.ADMIN) and principal_of_member(member, "", 0).within(maker)
+
+
+def _present(directory: Directory, maker_id: str) -> Principal | None:
+    maker, token = directory.members.get(maker_id), directory.tokens.get(maker_id)
+    if maker is not None and maker.removed_at_ms is None:
+        return principal_of_member(maker, "", 0)
+    return principal_of(token) if token is not None and token.revoked_at_ms is None else None
 
 
 def use(draft: Draft, link: MemberLink) -> None:
