@@ -148,6 +148,19 @@ def test_hostile_names_are_only_shown(api: Api, group: str, people: People, name
     assert ("((7*7))" in html) == (name == "{{7*7}}")
 
 
+def test_a_long_list_has_pages(api: Api, group: str, people: People) -> None:
+    made = alarms(api, group, 65)
+    anna = people("technician", group)
+    page = anna.get("/attention")
+    first = shown(page)
+    assert len(first) == 60
+    assert "5 more wait. They stand behind these." in page.text
+    assert page.with_id("attention")["data-count"] == "65"
+    rest = anna.get(next(link for link in page.links if "cursor=" in link))
+    assert sorted(first + shown(rest)) == sorted(made)
+    assert "Back to the most urgent" in rest.text
+
+
 def test_the_script_gets_the_list_alone(api: Api, group: str, people: People) -> None:
     alarms(api, group)
     anna = people("technician", group)

@@ -24,7 +24,7 @@ from caisey.web.words import WORDS, word
 Document = dict[str, Any]
 
 SHOWN: Final = 60
-FOUND_AMONG: Final = 200
+PAGES_LOOKED_AT: Final = 10
 WORK: Final = 50
 SESSIONS: Final = 20
 AT_ONCE: Final = 100
@@ -137,9 +137,7 @@ async def _one(visit: Visit, what: str, item: str, until: int, key: str | None) 
 
 async def first(visit: Visit) -> Reply:
     """The first action of a line, where it is safe: as the API offers it now, with what the person has read."""
-    item, code = visit.form.get("item"), visit.form.get("code")
-    page = await visit.inside.get("/attention", aside="hide", mine="first", limit=FOUND_AMONG)
-    line = next((one for one in page["items"] if one["id"] == item), None)
+    line, code = await _line(visit, visit.form.get("item")), visit.form.get("code")
     action = None if line is None else line["first_action"]
     if line is None or action is None or action["code"] != code or not action["safe"]:
         return await _page(visit, status=409, refused=_refusal("attention.changed", "attention.changed.hint"))
@@ -152,6 +150,18 @@ async def first(visit: Visit) -> Reply:
         return await _page(visit, status=fault.status, refused=_of_fault(fault, [], visit))
     did = {"done": "action", "label": action["label"], "session": line["session_id"]}
     return see_other(f"/attention?{urlencode(did)}")
+
+
+async def _line(visit: Visit, item: str) -> Document | None:
+    """The line as it is now; None where it is gone."""
+    cursor: str | None = None
+    for _ in range(PAGES_LOOKED_AT):
+        page = await visit.inside.get("/attention", aside="hide", mine="first", limit=AT_ONCE, cursor=cursor)
+        found: Document | None = next((one for one in page["items"] if one["id"] == item), None)
+        cursor = page["next"]
+        if found is not None or cursor is None:
+            return found
+    return None
 
 
 def _until(visit: Visit) -> int:
