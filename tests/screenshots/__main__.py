@@ -16,14 +16,10 @@ from typing import NamedTuple
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.browser.chromium import FLAGS, executable
 from tests.screenshots.stage import PASSWORD, STALLS, Stage, stage
 
 OUT = Path(__file__).resolve().parents[2] / "docs" / "images" / "console"
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync"
-).split()
 COLOURS = 128
 
 
@@ -53,13 +49,20 @@ def main() -> int:
     given.out.mkdir(parents=True, exist_ok=True)
     wrong: list[str] = []
     stalls = tuple(story.name for story in STALLS if not given.only or story.name in given.only)
-    with tempfile.TemporaryDirectory(prefix="caisey-pictures-") as folder:
-        with stage(Path(folder), stalls or ("done",)) as made, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-            state = sign_in(browser, made)
-            for look in LOOKS:
-                wrong += shoot(browser, made, look, state, given.out, frozenset(given.only))
-            browser.close()
+    chromium = executable()
+    if chromium is None:
+        print("no Chromium here: install the package chromium", file=sys.stderr)
+        return 1
+    with (
+        tempfile.TemporaryDirectory(prefix="caisey-pictures-") as folder,
+        stage(Path(folder), stalls or ("done",)) as made,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=str(chromium), args=list(FLAGS))
+        state = sign_in(browser, made)
+        for look in LOOKS:
+            wrong += shoot(browser, made, look, state, given.out, frozenset(given.only))
+        browser.close()
     for line in wrong:
         print(line, file=sys.stderr)
     print(f"{len(list(given.out.glob('*.png')))} pictures in {given.out}, wrong {len(wrong)}")
@@ -93,7 +96,12 @@ def pages(made: Stage) -> Iterator[tuple[str, str]]:
         ("open", "/open?host=ACCT-08&ticket=4712"),
         ("reports", "/reports"),
         ("audit", "/audit"),
+        ("shapes", "/reports?view=shapes"),
         ("settings", "/settings"),
+        ("members", "/settings/members"),
+        ("tokens", "/settings/tokens"),
+        ("policies", "/settings/policies/organization"),
+        ("tools", "/settings/tools"),
         ("account", "/account"),
         ("keys", "/keys"),
     )
