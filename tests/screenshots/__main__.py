@@ -96,7 +96,7 @@ def pages(made: Stage) -> Iterator[tuple[str, str]]:
         ("open", "/open?host=ACCT-08&ticket=4712"),
         ("reports", "/reports"),
         ("audit", "/audit"),
-        ("shapes", "/reports?view=shapes"),
+        ("shapes", "/reports?what=shapes"),
         ("settings", "/settings"),
         ("members", "/settings/members"),
         ("tokens", "/settings/tokens"),
