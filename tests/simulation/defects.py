@@ -520,9 +520,7 @@ ON_RECORD: dict[str, int] = {
     "what was taken is lost in memory": 2,
     "a time-out proves no": 2,
     "whatever ended it, it ran to its end": 2,
-    "any promise counts": 525,
     "policy repeats what may have changed something": 0,
-    "a call moves to another journal without a promise": 48,
     "the next step follows whatever came before": 1,
     "the owner of a received is gone, and nobody minds": 22,
     "lost for ever": 3,
@@ -530,8 +528,7 @@ ON_RECORD: dict[str, int] = {
     "held for ever": 0,
     "lost is judged at once": 0,
     "sent to anybody": 2,
-    "settled without all bytes": 72,
-    "nothing is said again on connect": 6,
+    "settled without all bytes": 86,
     "what statements do not name is not asked for": 0,
     "sent before commit": 0,
     "answered before commit": 2,
@@ -539,12 +536,10 @@ ON_RECORD: dict[str, int] = {
     "confirmed before it is durable": 0,
     "dedup of output dropped": 52,
     "deadline not armed": 0,
-    "deadlines are not read at the start": 84,
     "grace missing": 5,
     "clock step ignored": 0,
     "a clock step moves no deadline": 0,
     "a step back leaves deadlines behind": 4,
-    "a journal that went back is believed": 665,
     "nothing is ever settled": 0,
     "silence is never noticed": 25,
     "finished is dropped": 0,
@@ -555,7 +550,37 @@ ON_RECORD: dict[str, int] = {
 A_FEW = 40
 """So many stories are tried where the one on record does not show the defect any more."""
 
+# The word that it was taken arrives, the word that it started does not; then the journal goes back to before both.
+FORGOTTEN_START = Story(
+    "told", False, "hold", 0.02, 0.004,
+    (
+        Event(2.0, "picture", (1,)),
+        Event(3.0, "prompt", ("anna", 2, 0, "mutating 20000 10 1 0 0 0")),
+        Event(3.054, "partition", (2, "up", 4.0)),
+        Event(3.4, "cut", (2,)),
+        Event(5.0, "set_back", (1,)),
+    ),
+)  # fmt: skip
 STORIES: dict[str, Story] = {
+    "any promise counts": FORGOTTEN_START,
+    "a journal that went back is believed": FORGOTTEN_START,
+    # It runs, and nobody hears of it; the other runtime of that computer has a journal of its own.
+    "a call moves to another journal without a promise": Story(
+        "told", False, "hold", 0.02, 0.004,
+        (
+            Event(0.99, "partition", (0, "up", 14.0)),
+            Event(1.0, "prompt", ("anna", 0, 0, "mutating 40 10 1 0 0 0")),
+        ),
+    ),
+    # Stopped while nobody is connected; the command would go on for ever.
+    "nothing is said again on connect": Story(
+        "a stop that waits", False, "hold", 0.02, 0.004,
+        (
+            Event(1.0, "prompt", ("anna", 2, 0, "mutating 40 10 1 0 0 1")),
+            Event(3.1, "cut", (2,)),
+            Event(3.12, "act", ("anna", 0, 0)),
+        ),
+    ),
     # The computer is off, and known to be, before the control plane restarts: nothing else makes it look at the hold.
     "deadlines are not read at the start": Story(
         "a hold that passes", False, "hold", 0.02, 0.004,
