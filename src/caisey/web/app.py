@@ -203,7 +203,9 @@ class Console:
         return self._outside(request, faults.of_status(error.status_code))
 
     def _on_defect(self, request: AnyRequest, error: Any) -> Any:
-        logger.error("console.defect", method=request.method, path=request.url.path, exc_info=error)
+        # The template of the path: the path itself may hold a one-time link.
+        path = str(request.scope.get("path_template", ""))
+        logger.error("console.defect", method=request.method, path=path, exc_info=error)
         return self._outside(request, faults.of_status(500))
 
     def _outside(self, request: AnyRequest, reply: Reply) -> ASGIResponse:

@@ -67,6 +67,6 @@ def render(visit: Visit | Doorstep, template: str, /, *, status: int = 200, **co
 
 def see_other(path: str, *, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
     """On to another page, after a form that was taken. `path` is one of ours and begins with a slash."""
-    if not path.startswith("/") or path.startswith(("//", "/\\")):
+    if not path.startswith("/") or path.startswith(("//", "/\\")) or not (path.isascii() and path.isprintable()):
         raise ValueError("a page leads to another page of the console")
     return Reply(status=SEE_OTHER, headers=(("location", path), *headers))
