@@ -82,7 +82,7 @@ def _a_call_that_is_held(stage: Stage, offset_s: int) -> None:
 
 def _back_in_time(stage: Stage, offset_s: int) -> None:
     """Set back by a day: what is lost is known within seconds, not tomorrow."""
-    prompt_id = stage.ask(stage.runtime.endpoint_id, "sleep 10; echo here")
+    prompt_id = stage.ask(stage.runtime.endpoint_id, "sleep 8; echo here")
     until(lambda: stage.last(prompt_id)["state"] == "started", within=SEEN_WITHIN_S, what="it has started")
     _step(stage, offset_s - DAY_S)
     began = time.monotonic()

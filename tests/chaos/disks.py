@@ -78,7 +78,7 @@ def _killed_while_full(stage: Stage) -> None:
     stage.plane.kill()
     try:
         words = ["serve", "--data-dir", str(stage.plane.data_dir), "--listen", f"127.0.0.1:{stage.plane.port}"]
-        done = subprocess.run([*command(), *words], capture_output=True, timeout=5, check=False)
+        done = subprocess.run([*command(), *words], capture_output=True, timeout=4, check=False)
     except subprocess.TimeoutExpired:
         stage.report.held.append("a control plane starts on a full disk")
     else:

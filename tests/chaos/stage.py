@@ -118,6 +118,8 @@ class Stage:
         self.sessions: dict[str, str] = {}
         self.runtimes: list[RuntimeProgram] = []
         self.loads: list[Load] = []
+        self.settled: dict[str, dict[str, Any]] = {}
+        """Each accepted prompt as it was shown once it had come to rest."""
         self.disks: dict[str, SmallDisk] = {}
         self.clocks: dict[str, FakeClock] = {}
         self.proxy: Proxy | None = None

@@ -34,7 +34,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             with Stage(directory, report, needs=frozenset(possible), bridges=("websocket", "longpoll")) as made:
                 made.missing = missing
                 yield made
-                Judge(made).afterwards()
+                Judge(made).afterwards(most=100)
                 assert not report.broken, report.text()
                 return
         except SkippedError as skipped:
