@@ -282,6 +282,13 @@ def test_more_than_two_hundred_requests_come_in_pages(api: PlaneApi, person: Per
     earlier = visitor.get(older)
     assert "Request 1 " in earlier.text
     assert "Request 4 " not in earlier.text
+    first = api.get(f"/sessions/{session}", before=api.get(f"/sessions/{session}")["prompts"][0]["id"])["prompts"][0]
+    call = first["tool_calls"][0]["id"]
+    linked = visitor.get(f"/sessions/{session}?step={call}")
+    assert "open" in linked.with_id(call)
+    assert "Newest requests" in linked.text
+    assert visitor.get(f"/sessions/{session}/steps/{call}").status == 200
+    assert visitor.get(f"/sessions/{session}?step=tcl_none").text.count("Request 203 ") >= 1
 
 
 def test_a_longer_limit_is_proposed_and_can_be_changed(desk: Desk, person: Person) -> None:

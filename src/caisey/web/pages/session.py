@@ -28,6 +28,8 @@ WORDS_OUTPUT: Final = 4_096
 """Bytes of each stream that words are made from, where no output is shown."""
 BODY_OUTPUT: Final = 16_384
 """Bytes of each stream that come with an opened row; the rest is read as it is scrolled to."""
+WHOLE_OUTPUT: Final = 131_072
+"""What the API shows at most of a stream as text."""
 STEPS_REQUESTS: Final = 8
 SCRIPT_WORDS: Final = (
     "session.find",
@@ -100,7 +102,7 @@ async def page_of(
         "steps": _steps(session, shown),
         "bodies": bodies,
         "older": session["prompts_before"],
-        "newest_shown": visit.query.get("before") is None,
+        "newest_shown": not session["prompts"] or session["prompts"][-1]["number"] == session["prompts_total"],
         "script_words": SCRIPT_WORDS,
         "strip_menu": strip_menu or await menu_of(visit, session),
         **now,
@@ -114,10 +116,22 @@ async def _documents(
 ) -> tuple[Document, Document | None, Document]:
     before = _id(visit.query.get("before"))
     session = await visit.inside.get(f"/sessions/{session_id}", before=before, only=only, also=also)
+    if only is None and (wanted := _id(visit.query.get("step"))) is not None:
+        session = await _with_step(visit, session, wanted)
     endpoint, presence = await asyncio.gather(
         endpoint_of(visit, session["endpoint_id"]), visit.inside.get(f"/sessions/{session_id}/presence")
     )
     return session, endpoint, presence
+
+
+async def _with_step(visit: Visit, session: Document, call_id: str) -> Document:
+    """The part of a long session that has the step; as it was where none has."""
+    found = session
+    while not any(call["id"] == call_id for prompt in found["prompts"] for call in prompt["tool_calls"]):
+        if not found["prompts_before"]:
+            return session
+        found = await visit.inside.get(f"/sessions/{session['id']}", before=found["prompts"][0]["id"])
+    return found
 
 
 async def endpoint_of(visit: Visit, endpoint_id: str) -> Document | None:
@@ -211,15 +225,12 @@ async def step(visit: Visit) -> Reply:
 
 async def find_step(visit: Visit, session_id: str, call_id: str) -> tuple[Document, Document]:
     """The request and the step in it. Raises `ApiFault` 404 where the session has no such step."""
-    session = await visit.inside.get(f"/sessions/{session_id}")
-    while True:
-        for prompt in session["prompts"]:
-            if any(c["id"] == call_id for c in prompt["tool_calls"]):
-                found = await _prompt(visit, prompt["id"], 131_072)
-                return found, next(c for c in found["tool_calls"] if c["id"] == call_id)
-        if not session["prompts_before"]:
-            raise ApiFault(404, {"code": "resource.not_found", "title": "No such step", "hint": "Look at the session."})
-        session = await visit.inside.get(f"/sessions/{session_id}", before=session["prompts"][0]["id"])
+    session = await _with_step(visit, await visit.inside.get(f"/sessions/{session_id}"), call_id)
+    for prompt in session["prompts"]:
+        if any(call["id"] == call_id for call in prompt["tool_calls"]):
+            found = await _prompt(visit, prompt["id"], WHOLE_OUTPUT)
+            return found, next(call for call in found["tool_calls"] if call["id"] == call_id)
+    raise ApiFault(404, {"code": "resource.not_found", "title": "No such step", "hint": "Look at the session."})
 
 
 PAGES: Final[tuple[Page, ...]] = (

@@ -346,6 +346,10 @@ new IntersectionObserver(([seen]) => { bar.hidden = seen.isIntersecting || !now(
 async function followLink() {
   const [call, attempt, stream, offset] = decodeURIComponent(location.hash.slice(1)).split("~");
   const step = document.getElementById(call);
+  if (!step && call.startsWith("tcl_") && !new URLSearchParams(location.search).has("step")) {
+    // Among the earlier requests: the server knows where.
+    return location.replace(`${here}?step=${encodeURIComponent(call)}${location.hash}`);
+  }
   if (!step?.classList.contains("step")) return false;
   reveal(step, { focus: false });
   if (offset === undefined || !/^\d+$/.test(offset)) return true;
