@@ -51,7 +51,8 @@ def _step(stage: Stage, offset_s: int) -> None:
 
 def _a_command_that_runs(stage: Stage, offset_s: int) -> None:
     """An hour passes on the clock, a moment on the computer."""
-    prompt_id = stage.ask(stage.runtime.endpoint_id, "sleep 4; echo here")
+    # One that reads: the age of a consent is wall time, and a step that is seen a moment late would make it a question.
+    prompt_id = stage.ask(stage.runtime.endpoint_id, "sleep 4; echo here", "read_only")
     until(lambda: stage.last(prompt_id)["state"] == "started", within=SEEN_WITHIN_S, what="it has started")
     _step(stage, offset_s + HOUR_S)
     found = stage.verdict(prompt_id)

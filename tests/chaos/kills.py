@@ -26,6 +26,7 @@ def kills(stage: Stage, rounds: int, rate: float) -> None:
                 killed["runtimes"] += 1
         pause(1)
     stage.report.did.append(
-        f"{killed['control planes']} control planes and {killed['runtimes']} runtimes killed with -9, at {rate:g} prompts/s"
+        f"{killed['control planes']} control planes and {killed['runtimes']} runtimes killed with -9, at {rate:g} "
+        "prompts/s"
     )
     stage.report.figures |= {name: float(count) for name, count in killed.items()}

@@ -67,7 +67,7 @@ SCENES: Mapping[str, Scene] = {
 
 
 def run(name: str, seed: int, size: Size) -> Report:
-    """One scene, on a stage of its own, with everything asked that must hold. What breaks the scene itself is broken."""
+    """One scene, on a stage of its own, with everything asked that must hold. What breaks the scene is broken."""
     scene, report = SCENES[name], Report(name, seed)
     with tempfile.TemporaryDirectory(prefix="caisey-chaos-") as directory:
         try:
