@@ -1,4 +1,4 @@
-"""The socket of a runtime, where the server under it ends it first: bytes that are no UTF-8, messages that are too long."""
+"""The socket of a runtime, where the server under it ends it first: bytes that are no UTF-8, messages too long."""
 
 from __future__ import annotations
 

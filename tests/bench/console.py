@@ -27,7 +27,8 @@ IN_A_BROWSER = 5
     Bar("first byte p50, ms", "first byte, p50", "ms", 300, 80),
     Bar("page, KiB", "compressed, on first load", "KiB", 100, 50),
     Bar("interactive p50, s", "until it can be worked with, p50", "s", 1.0, 0.5),
-    how="`GET /sessions/{id}` of a session with 223 requests and 2,000 events, signed in, ten times; then five times in "
+    how="`GET /sessions/{id}` of a session with 223 requests and 2,000 events, signed in, ten times; then five times "
+    "in "
     "Debian's Chromium with an empty cache, until the page's script has done its work.",
 )
 async def session_page(prompts: int = 223) -> Measured:
@@ -59,8 +60,10 @@ async def session_page(prompts: int = 223) -> Measured:
     Bar("shown, s", "last line shown after the end", "s", 3, 1),
     Bar("pause, ms", "longest pause of the page", "ms", 200, 50),
     Bar("find, ms", "found in all of it", "ms", 1_000, 250),
-    how="A real runtime, a real command that writes 50 MB in numbered lines, and Debian's Chromium with the session's page open the whole "
-    "time: from the step's end in the log to its last line in sight, the longest time the page did not answer, and a search in all.",
+    how="A real runtime, a real command that writes 50 MB in numbered lines, and Debian's Chromium with the "
+    "session's page open the whole "
+    "time: from the step's end in the log to its last line in sight, the longest time the page did not answer, and a "
+    "search in all.",
 )
 async def session_output(size: int = 50_000_000) -> Measured:
     """Output as long as anybody's, while somebody looks."""

@@ -28,7 +28,8 @@ PATHS = {
     Bar("all, first byte p50, ms", "first byte, p50", "ms", 150, 40),
     Bar("search, first byte p50, ms", "of a search as one types, p50", "ms", 150, 40),
     Bar("filter, first byte p50, ms", "of those that are offline, p50", "ms", 150, 40),
-    how="`GET /endpoints` of the console with 5,000 computers of 40 clients, each with its facts, signed in, ten times: all "
+    how="`GET /endpoints` of the console with 5,000 computers of 40 clients, each with its facts, signed in, ten "
+    "times: all "
     "of them, by a signed-in user, by health.",
 )
 async def endpoints_list(computers: int = COMPUTERS) -> Measured:

@@ -19,7 +19,8 @@ SESSIONS = 100_000
     f"Control plane start with {SESSIONS:,} sessions",
     Bar("seconds", "until it serves", "s", 3, 0.5),
     how=f"From the start of `caisey serve` to `/readyz` 200, with {SESSIONS:,} sessions in the log and the read models "
-    "(one prompt of nine events each, and every hundredth with work still open). Pages of the file are in the system's cache.",
+    "(one prompt of nine events each, and every hundredth with work still open). Pages of the file are in the "
+    "system's cache.",
 )
 async def start_up() -> Measured:
     """Stop, fill, start."""
@@ -58,7 +59,8 @@ async def _empty_start(s: Stage) -> float:
     "Runtime process while idle",
     Bar("rss, MiB", "resident", "MiB", 45, 25),
     Bar("CPU, %", "CPU of one core", "%", 0.3, 0.1),
-    how="A real runtime, connected, after twenty commands; CPU over 30 s with heartbeats every 15 s. The bars are of the "
+    how="A real runtime, connected, after twenty commands; CPU over 30 s with heartbeats every 15 s. The bars are of "
+    "the "
     "runtime process; its zygote and warm shims stand beside it.",
 )
 async def runtime_process(seconds: float = 30) -> Measured:
@@ -92,7 +94,8 @@ async def runtime_process(seconds: float = 30) -> Measured:
 @figure(
     "Transcript page of 2,000 events",
     Bar("p50", "first byte, p50", "ms", 300, 80),
-    how="`GET …/transcript?format=html` of a session with 223 prompts and 2,000 events, ten times, one after the other.",
+    how="`GET …/transcript?format=html` of a session with 223 prompts and 2,000 events, ten times, one after the "
+    "other.",
 )
 async def transcript(prompts: int = 223) -> Measured:
     """A long session, read as a page."""

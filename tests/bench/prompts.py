@@ -144,7 +144,8 @@ async def in_flight(count: int = 1000, at_once: int = 50) -> Measured:
 @figure(
     "Prompts end to end, simulated runtimes",
     Bar("per second", "prompts/s", "1/s", 500, 1500, more_is_better=True),
-    how="5,000 prompts over 20 sessions and 20 simulated runtimes, 64 open at any time: dispatch, acknowledged, started, "
+    how="5,000 prompts over 20 sessions and 20 simulated runtimes, 64 open at any time: dispatch, acknowledged, "
+    "started, "
     "output, finished, verdict. One control plane process; the technicians and the runtimes share its two cores.",
 )
 async def throughput(count: int = 5000, at_once: int = 64) -> Measured:

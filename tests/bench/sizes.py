@@ -24,7 +24,8 @@ IDLE_S = 20
     "One more prompt with 1 million events in the log against 1 thousand",
     Bar("ratio", "p50 with 1M / p50 with 1k", "x", 1.5, 1.1),
     how="Four control planes side by side with 1k, 10k, 100k and 1M events (sessions of 20 prompts, with their read "
-    "models), each with a simulated runtime; prompts go to them in turn, so that they share every moment of the machine.",
+    "models), each with a simulated runtime; prompts go to them in turn, so that they share every moment of the "
+    "machine.",
 )
 async def growth(rounds: int = 300) -> Measured:
     """Interleaved, so that the ratio is of one run."""
@@ -78,7 +79,8 @@ async def _with_a_log(s: Stage, events: int) -> tuple[Seat, int]:
     "Connected runtimes in one control plane process",
     Bar("connected", "connected", "", 5_000, 15_000, more_is_better=True),
     Bar("KiB each", "memory of an idle runtime", "KiB", 40, 24),
-    how="Simulated runtimes in processes of their own, heartbeats every 15 s. Memory is the growth of the control plane's "
+    how="Simulated runtimes in processes of their own, heartbeats every 15 s. Memory is the growth of the control "
+    "plane's "
     "proportional set size over that of the first hundred; the prompt is one at a time at one of them.",
 )
 async def runtimes() -> Measured:
@@ -119,7 +121,8 @@ async def runtimes() -> Measured:
 
 @figure(
     "1 to 64 sessions at once",
-    how="Each session has one prompt open at any time, at a simulated runtime of its own; 40 prompts a session, at least "
+    how="Each session has one prompt open at any time, at a simulated runtime of its own; 40 prompts a session, at "
+    "least "
     "400. What a technician waits, and what the control plane gets through.",
 )
 async def sessions_at_once() -> Measured:

@@ -44,7 +44,8 @@ async def killed(rounds: int = 10) -> Measured:
 @figure(
     "Runtime silent to `endpoint.health_changed` on the technician's stream",
     Bar("max", "max", "heartbeats", 2.2, 2.2),
-    how=f"SIGSTOP of a real runtime: nothing closes, nothing is said. In heartbeat intervals (of {BEAT_S:g} s here); the bar "
+    how=f"SIGSTOP of a real runtime: nothing closes, nothing is said. In heartbeat intervals (of {BEAT_S:g} s here); "
+    "the bar "
     "is two of them, each with the tenth of jitter that PROTOCOL.md §7 allows. Five times.",
 )
 async def silent(rounds: int = 5) -> Measured:
@@ -87,8 +88,10 @@ async def _turned(health: asyncio.Queue[tuple[str, float]], wanted: str) -> floa
 @figure(
     "Orphan known, beyond the acknowledgement window",
     Bar("max", "max", "ms", 500, 50),
-    how=f"A simulated runtime loses the dispatch and never answers. Window {ACK_WINDOW_S} s; from `attempt.dispatched` to "
-    "`attempt.ended` on the technician's stream, less the window. Ten endpoints side by side, once the grace after the start "
+    how=f"A simulated runtime loses the dispatch and never answers. Window {ACK_WINDOW_S} s; from "
+    "`attempt.dispatched` to "
+    "`attempt.ended` on the technician's stream, less the window. Ten endpoints side by side, once the grace after "
+    "the start "
     "of the control plane (two heartbeats) is over: no deadline is judged within it.",
 )
 async def orphan(rounds: int = 10) -> Measured:

@@ -98,7 +98,8 @@ def said(page: Page) -> list[str]:
     text: str = page.evaluate(
         """async () => {
             const pane = [...document.querySelectorAll('.pane[data-mounted]')].pop();
-            const url = document.querySelector('script[src*="js/session.js"]').src.replace('session.js', 'session/output.js');
+            const script = document.querySelector('script[src*="js/session.js"]');
+            const url = script.src.replace('session.js', 'session/output.js');
             const { viewOf } = await import(url);
             return viewOf(pane)?.text() ?? '';
         }"""

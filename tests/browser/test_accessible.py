@@ -1,4 +1,4 @@
-"""axe-core finds nothing serious on any page: in both themes, at a desk and on a phone, with a stall on the session page."""
+"""axe-core finds nothing serious on any page: in both themes, at a desk and on a phone, with a stall in the session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every page has, in a browser: shortcuts as the person chose them, themes, times, the live line, the phone's menu."""
+"""What every page has, in a browser: shortcuts as the person chose them, themes, times, live lines, a phone's menu."""
 
 from __future__ import annotations
 

@@ -682,8 +682,8 @@ JOURNAL_RULES = (
 
 
 KINDS_OF_STEPS = (
-    "its deadline passes", "person:", "is sendable", "hears of", "judges", "asked for", "crashes", "claim", "lets", "ends",
-    "is killed", "",
+    "its deadline passes", "person:", "is sendable", "hears of", "judges", "asked for", "crashes", "claim", "lets",
+    "ends", "is killed", "",
 )  # fmt: skip
 
 

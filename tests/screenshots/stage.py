@@ -90,7 +90,11 @@ STALLS = (
     Stall("empty-read", (shell("practice: empty", READS),), ended),
     Stall("malformed-result", ({"tool": "system_info", "arguments": {}},), ended),
     Stall("did-not-arrive", (shell("practice: no reply", CHANGES),), kind("orphaned")),
-    Stall("stopped-at-step-2", (service("stop"), shell("practice: die after start 1", CHANGES), service("start")), kind("runtime_died", 2)),
+    Stall(
+        "stopped-at-step-2",
+        (service("stop"), shell("practice: die after start 1", CHANGES), service("start")),
+        kind("runtime_died", 2),
+    ),
     Stall("no-contact", (shell("practice: network lost 60", CHANGES),), state("lost")),
     Stall("command-failed", (shell("practice: fail 3", READS),), ended),
     Stall("time-limit", ({**shell("practice: time out", CHANGES), "limits": {"time_ms": 1500}},), ended),

@@ -86,7 +86,7 @@ def test_one_id_stands_in_one_group() -> None:
 
 
 def test_scripts_say_nothing_of_their_own() -> None:
-    """Words of scripts come from the page; a literal with several words in a script is a word that nobody translates."""
+    """Words of scripts come from the page; a literal of several words in a script is one that nobody translates."""
     for script in _scripts():
         source = re.sub(r"//[^\n]*|/\*.*?\*/", "", script.read_text("utf-8"), flags=re.DOTALL)
         found = re.findall(r"[\"'`]([A-Z][a-z]+(?: [a-z]+){1,}[.?]?)[\"'`]", source)

@@ -1,4 +1,4 @@
-"""The composer, hand over, close, ticket note, `/open` and the list of sessions: as a browser without script sees them."""
+"""The composer, hand over, close, ticket note, `/open` and the list of sessions: seen without script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One computer as a page, without any script: facts, looks, decisions, settings; what one may not see; hostile answers."""
+"""One computer as a page, without any script: facts, looks, decisions, settings; what one may not see; hostility."""
 
 from __future__ import annotations
 
@@ -182,8 +182,8 @@ HOSTILE = ["<script>", "\u202eevil", "\x1b[31m", "x" * 100_000, 10**400, -1, 1e3
 
 
 LISTS = ("processes", "entries", "filesystems", "interfaces", "listening", "routes")
-FIELDS = """pid name user cpu_percent rss_bytes started_at at source level message mount device total_bytes free_bytes up
-    mac addresses protocol port address process destination gateway interface metric state enabled manager"""
+FIELDS = """pid name user cpu_percent rss_bytes started_at at source level message mount device total_bytes free_bytes
+    up mac addresses protocol port address process destination gateway interface metric state enabled manager"""
 
 
 @pytest.mark.parametrize("value", HOSTILE, ids=lambda value: str(value)[:12])

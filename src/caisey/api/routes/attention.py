@@ -52,7 +52,8 @@ _ONE: Final = f"""
     SELECT {COLUMNS} FROM attention a LEFT JOIN attention_snoozes s ON s.key = a.key WHERE {_SEEN_BY} AND a.key = ?3
 """  # noqa: S608
 _ASIDE: Final = f"""
-    SELECT {COLUMNS} FROM attention_snoozes s CROSS JOIN attention a ON s.key = a.key WHERE {_SEEN_BY} AND s.until_ms > ?3
+    SELECT {COLUMNS} FROM attention_snoozes s CROSS JOIN attention a ON s.key = a.key
+    WHERE {_SEEN_BY} AND s.until_ms > ?3
     LIMIT {COUNTED}
 """  # noqa: S608
 _TOTAL: Final = f"SELECT count(*) FROM (SELECT 1 FROM attention a WHERE {_SEEN_BY} LIMIT {COUNTED})"  # noqa: S608

@@ -1,7 +1,7 @@
 """`/me/passkeys`: what members sign in with instead of a password.
 
-Owns the mapping. What an authenticator answers is checked by `control.webauthn`; the host that a passkey is for, and the
-page it was made on, are those of the request.
+Owns the mapping. What an authenticator answers is checked by `control.webauthn`; the host that a passkey is for, and
+the page it was made on, are those of the request.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ class Computer:
     # -- its own record -----------------------------------------------------------------------------------------------
 
     def copy_record(self) -> Path:
-        """A copy of the journal, as a backup makes it; output that waits to be sent is left out. The agent must not run."""
+        """A copy of the journal, as a backup makes it; output that waits to be sent is left out. No agent may run."""
         copy = self._household.path / f"{self.name}.backup"
         shutil.copytree(self.state_dir / "journal", copy, ignore=shutil.ignore_patterns("spool", "live"))
         return copy
@@ -195,7 +195,7 @@ class BootingComputer(Computer):
 
 
 class PracticeComputer(Computer):
-    """A practice runtime, for what an honest one cannot do on demand. It executes nothing, and is marked as what it is."""
+    """A practice runtime, for what an honest one cannot do on demand. It executes nothing, and is marked as such."""
 
     def enroll(self) -> None:
         """It enrolls itself at its first start; the token by the environment, good for one use."""

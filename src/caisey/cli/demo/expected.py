@@ -44,7 +44,8 @@ EXPECTATIONS: tuple[Expectation, ...] = (
     ),
     Expectation(
         "malformed-call", "The request does not fit the tool: every fault is named, nothing is sent", "2", "DESK-12",
-        "malformed_call", "no", 0, "answered", "yes", ("asked anew by a person",), 1, 1, also=("in the ledger of shapes",),
+        "malformed_call", "no", 0, "answered", "yes", ("asked anew by a person",), 1, 1,
+        also=("in the ledger of shapes",),
     ),
     Expectation(
         "malformed-result", "It ran, and its answer has the wrong shape: the bytes are kept", "2", "PRACTICE",
@@ -74,7 +75,8 @@ EXPECTATIONS: tuple[Expectation, ...] = (
     ),
     Expectation(
         "asleep", "The computer goes to sleep: one command waits with it, one waits for it", "4", "PRACTICE",
-        "held (asleep)", "no", 0, "answered", "yes", ("went on", "sent by itself"), 1, 1, also=("running one: lost (asleep)",),
+        "held (asleep)", "no", 0, "answered", "yes", ("went on", "sent by itself"), 1, 1,
+        also=("running one: lost (asleep)",),
     ),
     Expectation(
         "command-failed", "The command itself reports an error", "2", "DESK-12",
@@ -94,7 +96,7 @@ EXPECTATIONS: tuple[Expectation, ...] = (
         ("Delete 3 old jobs? [y/N]",),
     ),
     Expectation(
-        "held-and-released", "The agent freezes: new work is kept back, and asked about when it got old", "6", "ACCT-07",
+        "held-and-released", "The agent freezes: new work is kept back, and asked about when it is old", "6", "ACCT-07",
         "held (unhealthy)", "no", 2, "answered", "yes", ("release by a person",), 1, 1, 1,
     ),
     Expectation(

@@ -216,7 +216,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def _groups_of(pid: int) -> Iterator[str]:
-    """The kernel's group that a shim made for its command. One that ends by itself takes it away; a killed one cannot."""
+    """The kernel's group that a shim made for its command. One that ends takes it away; a killed one cannot."""
     from caisey.runtime.shim.zygote import CGROUP_PREFIX
 
     with contextlib.suppress(OSError):

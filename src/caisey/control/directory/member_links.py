@@ -1,7 +1,7 @@
 """One-time links: the first owner's, invitations, resets.
 
-Owns their life: made, used once, ended by a newer one or after a day, and good only as long as whoever made it may still
-make it. Only a digest is stored; the text is returned to whoever made it, once.
+Owns their life: made, used once, ended by a newer one or after a day, and good only as long as whoever made it may
+still make it. Only a digest is stored; the text is returned to whoever made it, once.
 """
 
 from __future__ import annotations

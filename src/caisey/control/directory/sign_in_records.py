@@ -1,7 +1,7 @@
 """The rows of how members get in, as values.
 
-Owns the record types of `storage/schema/sign_in.sql` and `passkeys.sql`; how a value becomes a row is `records`'. Must never hold a
-secret: what somebody could get in with stands here as a digest, a password hash, or sealed.
+Owns the record types of `storage/schema/sign_in.sql` and `passkeys.sql`; how a value becomes a row is `records`'. Must
+never hold a secret: what somebody could get in with stands here as a digest, a password hash, or sealed.
 """
 
 from __future__ import annotations
