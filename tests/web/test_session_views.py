@@ -13,6 +13,7 @@ from caisey.core.spoken import rfc3339
 from caisey.web.views import session_again
 from caisey.web.views.session_items import chosen, open_items
 from caisey.web.views.session_raw import LINES, SHOWN_BYTES, raw_of
+from caisey.web.views.session_result import shown_result
 from caisey.web.views.session_rows import opened_at_first
 from caisey.web.views.session_step import LINE_LENGTH, bounded
 from caisey.web.views.timeline import LEFT, MAX_MARKS, RIGHT, WIDTH, timeline
@@ -207,3 +208,61 @@ def test_an_edited_command_keeps_the_types_of_what_was_no_text() -> None:
 def test_a_check_asks_for_what_nobody_can_know() -> None:
     schema = {"required": ["path"], "properties": {"path": {"type": "string"}, "lines": {"type": "integer"}}}
     assert [f.name for f in session_again.check_fields({"arguments_schema": schema})] == ["path"]
+
+
+# -- results -------------------------------------------------------------------------------------------------------
+
+
+def test_a_plain_result_is_names_and_tables() -> None:
+    disks = [
+        {"mount": "/", "total_bytes": 270_000_000_000, "free_bytes": 82_000_000_000, "ok": True},
+        {"mount": "/boot"},
+    ]
+    found = shown_result(
+        {"hostname": "ACCT-07", "memory_bytes": 8_000_000_000, "users": ["anna", "bert"], "filesystems": disks}
+    )
+    assert found is not None
+    assert found.pairs == (("hostname", "ACCT-07"), ("memory", "8.0 GB"), ("users", "anna, bert"))
+    [table] = found.tables
+    assert (table.title, table.columns) == ("filesystems", ("mount", "total", "free", "ok"))
+    assert table.rows == (("/", "270 GB", "82 GB", "yes"), ("/boot", "none", "none", "none"))
+    assert table.numbers == (False, True, True, False)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        None,
+        [],
+        7,
+        "text",
+        {},
+        {"deep": {"a": 1}},
+        {"text": "a\nb"},
+        {"text": "x" * 999},
+        {"many": [{str(n): n for n in range(99)}]},
+    ],
+)
+def test_what_is_not_plain_is_shown_as_it_is(result: object) -> None:
+    assert shown_result(result) is None
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda v: st.lists(v) | st.dictionaries(st.text(), v),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text(), values, max_size=50))
+def test_any_result_is_bounded_and_visible(result: dict[str, Any]) -> None:
+    found = shown_result(result)
+    if found is None:
+        return
+    cells = [cell for pair in found.pairs for cell in pair]
+    for table in found.tables:
+        assert len(table.rows) <= 100
+        cells += [table.title, *table.columns, *(cell for row in table.rows for cell in row)]
+        assert all(len(row) == len(table.columns) for row in table.rows)
+    for cell in cells:
+        assert all(c.isprintable() or c in "\u00a0\u2007\u202f" for c in cell), cell

@@ -13,6 +13,7 @@ import msgspec
 from caisey.core.catalogue.phrases import PHRASES
 from caisey.core.plain_text import one_line, visible
 from caisey.core.spoken import size
+from caisey.web.views.session_result import Shown, shown_result
 from caisey.web.views.session_rows import change_text, short_span
 from caisey.web.views.timeline import Timeline, timeline
 from caisey.web.words import WORDS, word
@@ -65,6 +66,7 @@ class Try(NamedTuple):
     grey: str
     changes: tuple[str, ...]
     result: str
+    shown: Shown | None
     facts: tuple[Fact, ...]
     left_out: int
     picture: Timeline
@@ -135,6 +137,7 @@ def _try(call: Document, attempt: Document, now_ms: int) -> Try:
         grey=grey_line(attempt),
         changes=tuple(change_text(change) for change in attempt["changes"]),
         result=_result(attempt),
+        shown=shown_result(attempt["result"]) if not _has_raw(attempt) else None,
         facts=tuple(facts),
         left_out=max(0, last - len(attempt["evidence"])),
         picture=timeline(attempt, now_ms),
