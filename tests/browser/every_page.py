@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from caisey.web.page import OpenPage, Page
 from caisey.web.table import OPEN_PAGES, PAGES
 
 PARTS: Final = frozenset({"/reports/csv", "/sessions/{session_id}/history", "/sessions/{session_id}/parts"})
@@ -20,6 +21,7 @@ QUERIES: Final[Mapping[str, str]] = {"/open": "?host=nobody", "/settings/policie
 def paths(places: Mapping[str, str]) -> Iterator[str]:
     """All of them. `places`: session_id, tool_call_id, endpoint_id, member_id, token_id, text."""
     known = {"level": "organization", "subject": "-", "name": "shell", "version": "1", **places}
-    for page in (*PAGES, *OPEN_PAGES):
+    pages: tuple[Page | OpenPage, ...] = (*PAGES, *OPEN_PAGES)
+    for page in pages:
         if page.method == "GET" and page.path not in PARTS | MOVES:
             yield page.path.format(**known) + QUERIES.get(page.path, "")

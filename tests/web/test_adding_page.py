@@ -115,7 +115,7 @@ def token(**changes: object) -> dict[str, object]:
 
 
 def endpoint(**runtime: object) -> dict[str, object]:
-    base = {"id": "rtm_1", "bridges": [], "incarnation": None, "last_proof_at": None}
+    base: dict[str, object] = {"id": "rtm_1", "bridges": [], "incarnation": None, "last_proof_at": None}
     return {
         "id": "ept_1",
         "health": "never_seen",

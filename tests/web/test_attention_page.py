@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from caisey.core.spoken import rfc3339
-from caisey.web.views.attention import count, lines
+from caisey.web.views.attention import Group, Line, count, lines
 from tests.api.plane import Api, Plane
 from tests.web.limited import People
 from tests.web.visitor import Visitor
@@ -174,6 +174,13 @@ def test_the_script_gets_the_list_alone(api: Api, group: str, people: People) ->
 NOW = 1_800_000_000_000
 
 
+def one_line(found: Sequence[Line | Group]) -> Line:
+    """The only one, and no group."""
+    (line,) = found
+    assert isinstance(line, Line)
+    return line
+
+
 def item(number: int, **changes: Any) -> dict[str, Any]:
     """A line as the API says it."""
     base: dict[str, Any] = {
@@ -208,6 +215,7 @@ def test_a_site_that_fails_is_one_row() -> None:
     found = lines([item(n) for n in range(12)], "usr_1")
     assert len(found) == 1
     assert found[0].label == "Acme GmbH: 12 computers: Lost contact while it ran"
+    assert isinstance(found[0], Group)
     assert [line.computer for line in found[0].lines] == [f"PC-{n}" for n in range(12)]
     assert count(found) == 12
 
@@ -251,7 +259,7 @@ def test_only_what_is_safe_is_a_button() -> None:
         "unavailable_because": None,
     }
     safe, risky, away = (
-        lines([item(0, first_action=action | changes)], "usr_1")[0].first
+        one_line(lines([item(0, first_action=action | changes)], "usr_1")).first
         for changes in ({}, {"safe": False}, {"unavailable_because": "PC-0 is offline."})
     )
     assert (safe.send, risky.send, away.send) == (True, False, False)

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from caisey.control.access import RANK, Role
+from caisey.web.page import OpenPage, Page
 from caisey.web.table import OPEN_PAGES, PAGES
 from tests.api.plane import TLS, Api, Plane
 from tests.web.visitor import COOKIE, PASSWORD, PageFound, Visitor, join
@@ -62,7 +63,8 @@ def test_roles(person: People, page: Any) -> None:
 
 # -- host and origin -------------------------------------------------------------------------------------------------
 
-EVERY_POST = [page for page in (*PAGES, *OPEN_PAGES) if page.method == "POST"]
+EVERY_PAGE: tuple[Page | OpenPage, ...] = (*PAGES, *OPEN_PAGES)
+EVERY_POST = [page for page in EVERY_PAGE if page.method == "POST"]
 FOREIGN: list[dict[str, str | None]] = [
     {"origin": None},
     {"origin": "null"},

@@ -23,7 +23,6 @@ from tests.core.test_words import (
     FORBIDDEN,
     NOISY,
     NOW,
-    START,
     closed_calls,
     ended_attempts,
     endpoint,
@@ -33,6 +32,7 @@ from tests.core.test_words import (
     tried,
 )
 from tests.core.walk import HOSTILE
+from tests.core.world import START
 from tests.web.looking import Inside, Look, text_of
 
 # "How we know" may name things as they are; a command is the technician's own, and the composer is not of this page.

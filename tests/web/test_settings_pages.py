@@ -403,7 +403,8 @@ def test_wrong_passwords_stand_in_the_audit_log(new_plane: Callable[..., Plane])
         Visitor(plane).sign_in(member.email, "wrong password 123")
     Visitor(plane).sign_in("nobody@example.com", "wrong password 123")
     # Nobody waits for the line to be written, so this does.
-    api, deadline, found = plane.api(), time.monotonic() + 30, []
+    api, deadline = plane.api(), time.monotonic() + 30
+    found: list[dict[str, Any]] = []
     while not found and time.monotonic() < deadline:
         events = api.get("/audit", limit=200)["items"]
         found = [event for event in events if event["type"] == "member.sign_in_refused"]
