@@ -200,6 +200,13 @@ async def require_lately(call: Call, member: Member, password: str | None) -> No
         raise Fault("password.needed")
 
 
+async def require_hand(call: Call, password: str | None) -> None:
+    """Before a way in is given out: of a member `require_lately`, so that a browser left open does not outlive itself
+    in a token or a link. Who asks by token has no password."""
+    if call.principal.kind == "user":
+        await require_lately(call, member_of(call), password)
+
+
 def _signed_in_just_now(call: Call, member: Member) -> bool:
     mine = call.services.directory.browser_sessions_of.get(member.member_id, {})
     session = mine.get(call.principal.browser_session_id or "")

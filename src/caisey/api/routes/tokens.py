@@ -16,9 +16,11 @@ from caisey.api.call import Answer, Call, Route
 from caisey.api.documents import MemberShown, TokenMade, TokenShown
 from caisey.api.fields import Email, Groups, Name, Title
 from caisey.api.pages import Page, PageQuery, page_in_memory
+from caisey.api.routes.me import Password, require_hand
 from caisey.api.times import at
 from caisey.control.access import Role
 from caisey.control.directory import browser_sessions, credentials, member_links, members, tokens
+from caisey.control.directory.answered import Claim
 from caisey.control.directory.records import ApiToken, Member
 from caisey.control.directory.sign_in_records import BrowserSession, LinkKind
 from caisey.control.directory.store import Draft
@@ -28,13 +30,15 @@ ExpiresIn = Annotated[float, Meta(gt=0, le=3_660 * 86_400)]
 
 
 class TokenBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`client_group_ids` absent or null: every client group. `client_groups` is another name for it."""
+    """`client_group_ids` absent or null: every client group. `client_groups` is another name for it. `password`: of a
+    member who asks and has not signed in within 10 minutes."""
 
     role: Role
     name: Title = ""
     client_group_ids: Groups | None = None
     client_groups: Groups | None = None
     expires_in_s: ExpiresIn | None = None
+    password: Password | None = None
 
 
 class MemberBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,9 +52,11 @@ class MemberBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class LinkBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`clear_second_factor`: the device is lost, so the link turns the second factor off too."""
+    """`clear_second_factor`: the device is lost, so the link turns the second factor off too. `password`: as for a
+    token, one's own."""
 
     clear_second_factor: bool = False
+    password: Password | None = None
 
 
 class MemberPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,19 +73,23 @@ async def list_tokens(call: Call) -> Answer:
     return Answer(page_in_memory(found, call.query, _token_order, _token))
 
 
-def create_token(call: Call, draft: Draft) -> Answer:
+async def create_token(call: Call, claim: Claim) -> Answer:
     body: TokenBody = call.body
-    token, text = tokens.create(
-        call.services.directory,
-        draft,
-        call.principal,
-        role=body.role,
-        name=body.name,
-        groups=_groups(body),
-        expires_in_s=body.expires_in_s,
-    )
-    made = TokenMade(**_fields(_token(token)), token=text)
-    return Answer(made, 201, remembered=replace(made, token=None, secret_shown_once=True))
+    await require_hand(call, body.password)
+    async with call.services.directory.changing(call.principal.organization_id, call.principal.actor) as draft:
+        token, text = tokens.create(
+            call.services.directory,
+            draft,
+            call.principal,
+            role=body.role,
+            name=body.name,
+            groups=_groups(body),
+            expires_in_s=body.expires_in_s,
+        )
+        made = TokenMade(**_fields(_token(token)), token=text)
+        answer = Answer(made, 201, remembered=replace(made, token=None, secret_shown_once=True))
+        draft.statements += claim.remember(answer.status, body=answer.for_repeats())
+    return answer
 
 
 def revoke_token(call: Call, draft: Draft) -> Answer:
@@ -118,8 +128,16 @@ def change_member(call: Call, draft: Draft) -> Answer:
     return Answer(_member(call, member))
 
 
-def make_member_link(call: Call, draft: Draft) -> Answer:
+async def make_member_link(call: Call, claim: Claim) -> Answer:
     """An invitation, or a reset for who had a password. Nobody resets a member whose role is above their own."""
+    await require_hand(call, call.body.password)
+    async with call.services.directory.changing(call.principal.organization_id, call.principal.actor) as draft:
+        answer = _linked(call, draft)
+        draft.statements += claim.remember(answer.status, body=answer.for_repeats())
+    return answer
+
+
+def _linked(call: Call, draft: Draft) -> Answer:
     services = call.services
     member = members.find(services.directory, call.principal, call.path["member_id"])
     if not call.principal.may(member.role):
@@ -218,7 +236,7 @@ ROUTES: Final = (
         path="/tokens",
         role=Role.ADMIN,
         summary="Make an API token, at most with one's own role and client groups",
-        change=create_token,
+        work=create_token,
         body=TokenBody,
         status=201,
         answers=TokenMade,
@@ -272,7 +290,7 @@ ROUTES: Final = (
         path="/members/{member_id}/link",
         role=Role.ADMIN,
         summary="A one-time link by which the member chooses a password: an invitation, or a reset",
-        change=make_member_link,
+        work=make_member_link,
         body=LinkBody,
         status=201,
         answers=MemberLinkMade,

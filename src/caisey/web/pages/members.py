@@ -50,7 +50,10 @@ async def add(visit: Visit) -> Reply:
         member = await visit.inside.post("/members", body, key=form.key)
     except ApiFault as fault:
         return await _new(visit, body, fault)
-    made = await visit.inside.post(f"/members/{member['id']}/link", {}, key=form.key)
+    try:
+        made = await visit.inside.post(f"/members/{member['id']}/link", {}, key=form.key)
+    except ApiFault as fault:  # they are a member now; the way in is asked for once more, from their page
+        return await _one(visit, member, fault)
     return _link(visit, member, made)
 
 
@@ -73,7 +76,7 @@ async def save(visit: Visit) -> Reply:
 async def make_link(visit: Visit) -> Reply:
     """An invitation or a reset; it is shown on this answer alone."""
     member = await _member(visit)
-    body = {"clear_second_factor": visit.form.get("clears") == "yes"}
+    body = {"clear_second_factor": visit.form.get("clears") == "yes", "password": visit.form.get("password") or None}
     try:
         made = await visit.inside.post(f"/members/{member['id']}/link", body, key=visit.form.key)
     except ApiFault as fault:
@@ -123,6 +126,8 @@ async def _one(visit: Visit, member: dict[str, Any], fault: ApiFault | None = No
         roles=roles_of(visit),
         may_change=visit.person.may(Role(member["role"])),
         fault=fault,
+        ask_password=fault is not None and fault.code.startswith("password."),
+        clears=visit.form.get("clears") == "yes",
         saved=visit.query.get("saved", ""),
     )
 

@@ -37,6 +37,8 @@ async def make(visit: Visit) -> Reply:
     body: dict[str, Any] = {name: value for name, value in typed.items() if name != "ends"}
     if ends.isdecimal() and ends in ENDS:
         body["expires_in_s"] = int(ends) * DAY_S
+    if form.get("password"):
+        body["password"] = form.get("password")
     try:
         made = await visit.inside.post("/tokens", body, key=form.key)
     except ApiFault as fault:
@@ -70,6 +72,7 @@ async def _tokens(visit: Visit, typed: dict[str, Any], fault: ApiFault | None = 
         typed=typed,
         makers={member["id"]: member["name"] for member in members} | {LOCAL: word("api_tokens.by_machine")},
         fault=fault,
+        ask_password=fault is not None and fault.code.startswith("password."),
         saved=visit.query.get("saved", ""),
     )
 
