@@ -26,6 +26,7 @@ from caisey.control.directory.members import MemberChange
 from caisey.control.directory.records import Member
 from caisey.control.origins import Origins
 from caisey.control.sign_in import SignIn
+from caisey.control.throttle import place_of
 from caisey.core.errors import Fault
 from tests.control.test_directory import Place, run
 from tests.control.test_entrance import GOOD, entrance, stored, with_password
@@ -234,6 +235,10 @@ def test_wrong_codes_stand_in_the_audit_log_too(tmp_path: Path) -> None:
         assert found == [{"member_id": member.member_id, "address": "192.0.2.1", "tries": 1}]
 
     run(tmp_path, work)
+
+
+def test_an_address_of_the_old_kind_is_a_place_of_its_own_however_it_is_spelled() -> None:
+    assert place_of("::ffff:192.0.2.1") == place_of("192.0.2.1") != place_of("::ffff:192.0.2.2")
 
 
 # -- origins ---------------------------------------------------------------------------------------------------------

@@ -58,6 +58,8 @@ def place_of(address: str) -> str:
         found = ipaddress.ip_address(address)
     except ValueError:
         return "unknown"
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped  # else all of IPv4 would be one place
     if found.version == 4:
         return str(found)
     return str(ipaddress.ip_network((found, _SIX_NETWORK), strict=False))
