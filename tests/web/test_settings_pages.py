@@ -30,7 +30,7 @@ def token_of(visitor: Visitor) -> str:
 
 
 def test_a_member_from_the_form_to_the_first_sign_in(plane: Plane, api: Api, person: People) -> None:
-    owner = person()
+    owner = person(fresh=True)
     group = group_named(api, "Acme Dental")
     page = owner.submit(
         owner.get("/settings/members/new"),
@@ -75,7 +75,7 @@ def test_a_form_that_does_not_fit_keeps_what_was_typed(api: Api, person: People)
 
 
 def test_changing_and_removing_a_member(plane: Plane, api: Api, person: People) -> None:
-    owner = person()
+    owner = person(fresh=True)
     member = join(plane, "technician")
     path = f"/settings/members/{member.member_id}"
     page = owner.submit(owner.get(path), path, name="Renamed", role="viewer", reach="some", group=[])
@@ -167,7 +167,7 @@ def test_another_organization_is_not_there(plane: Plane, api: Api, person: Peopl
 
 
 def test_a_token_is_shown_once_and_revoked(plane: Plane, api: Api, person: People) -> None:
-    owner = person()
+    owner = person(fresh=True)
     form = owner.get("/settings/tokens")
     page = owner.submit(form, "/settings/tokens", name="RMM <b>", role="viewer", reach="all", ends="30")
     text = re.search(r"cst_[\w-]{43}", page.text)
