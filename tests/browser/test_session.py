@@ -23,7 +23,7 @@ from tests.browser.desks import (
 from tests.end_to_end.client import shell
 from tests.end_to_end.fleet import Desk, Fleet
 from tests.foreign.wire import encode, stream_facts
-from tests.foreign.work import Gate, Work, answers, runs_until, silent
+from tests.foreign.work import Gate, Work, answers, by_command, runs_until, silent
 from tests.web.visitor import Visitor, join
 
 __all__ = ["desk", "fleet", "loop"]
@@ -318,6 +318,22 @@ def test_keyboard_alone(page: Page, desk: Desk) -> None:
     keys.press("t")
     expect(page.locator("#say")).to_have_text("Copied")
     assert "running → stopped" in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_the_newest_step_is_open_and_one_that_was_closed_stays_closed(page: Page, desk: Desk) -> None:
+    gate = Gate()
+    script = by_command(first=answers(b"one\n"), second=runs_until(gate, stdout=b"two\n"), third=answers(b"three\n"))
+    open_session(page, desk)
+    desk.ask(shell("first"), shell("second"), shell("third"), script=script)
+    steps = page.locator(".step")
+    expect(steps.nth(1)).to_have_attribute("open", "")
+    expect(steps.nth(1).locator(".view")).to_contain_text("two")
+    steps.nth(1).locator("> summary").click()
+    expect(steps.nth(1)).not_to_have_attribute("open", "")
+    gate.open()
+    expect(steps.nth(2).locator(".view")).to_contain_text("three", timeout=SLOWLY)
+    now_says(page, "Nothing is open")
+    expect(steps.nth(1)).not_to_have_attribute("open", "")
 
 
 def test_stop_is_reached_by_a_key_and_pressed_by_enter(page: Page, desk: Desk) -> None:

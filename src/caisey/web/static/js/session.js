@@ -114,7 +114,6 @@ function show(html, { focus, fresh: anew } = {}) {
   const root = fresh.getElementById("parts");
   if (!root) return;
   const before = { entry: now()?.dataset.entry, item: now()?.dataset.item };
-  let newest = null;
   for (const part of [...root.children]) {
     const present = document.getElementById(part.id);
     if (part.id === "now" && present && !anew) {
@@ -122,11 +121,11 @@ function show(html, { focus, fresh: anew } = {}) {
       keepKeys(present, part);
     }
     if (present) morph(present, part);
-    else if (part.dataset.request !== undefined) newest = add(part) ?? newest;
+    else if (part.dataset.request !== undefined) add(part);
     else if (part.dataset.steps !== undefined) document.querySelector(".steps-sheet").append(document.importNode(part, true));
   }
   for (const step of root.querySelectorAll(".step")) state.callPrompt.set(step.id, step.closest("[data-request]").id);
-  openNewest(newest);
+  openNewest();
   ready(document);
   announce(before);
   if (focus) focusForm(focus);
@@ -134,22 +133,26 @@ function show(html, { focus, fresh: anew } = {}) {
   for (const view of document.querySelectorAll(".pane[data-mounted]")) viewOf(view)?.renew();
 }
 
-// A request that is new here, in its place. Returns it where it is the newest one.
+// A request that is new here, in its place.
 function add(part) {
-  if (transcript.dataset.older !== undefined) return null; // the newest ones are on another page
+  if (transcript.dataset.older !== undefined) return; // the newest ones are on another page
   const number = Number(part.dataset.number);
   const shown = [...transcript.querySelectorAll("[data-request]")];
-  if (shown.length && number < Number(shown[0].dataset.number)) return null; // among the earlier ones, which are not shown
+  if (shown.length && number < Number(shown[0].dataset.number)) return; // among the earlier ones, which are not shown
   const made = document.importNode(part, true);
-  const next = shown.find((one) => Number(one.dataset.number) > number) ?? null;
-  transcript.insertBefore(made, next ?? document.getElementById("end-of-transcript"));
+  const next = shown.find((one) => Number(one.dataset.number) > number) ?? document.getElementById("end-of-transcript");
+  transcript.insertBefore(made, next);
   document.getElementById("no-requests")?.remove();
-  return next ? null : made;
 }
 
-function openNewest(request) {
-  const step = request?.querySelector(".step");
-  if (!step) return;
+// The newest step that was sent is open, once: whoever closes it has closed it.
+function openNewest() {
+  const requests = transcript.querySelectorAll("[data-request]");
+  const sent = requests[requests.length - 1]?.querySelectorAll('.step:not([data-state="pending"])') ?? [];
+  const step = sent[sent.length - 1];
+  if (!step || step.dataset.touched !== undefined || transcript.dataset.older !== undefined) return;
+  step.dataset.touched = "";
+  if (step.open) return;
   step.open = true;
   loadBody(step);
 }
@@ -234,6 +237,7 @@ onAside((event) => {
 
 document.addEventListener("toggle", (event) => {
   const details = event.target;
+  if (details.classList?.contains("step")) details.dataset.touched = "";
   if (!(details instanceof HTMLDetailsElement) || !details.open) return;
   if (details.classList.contains("step")) loadBody(details);
   else ready(details.parentElement);

@@ -41,7 +41,7 @@ function copyAttributes(present, fresh, wanted) {
 
 // What the reader has opened stays open, and what they type stays typed.
 function isTheReaders(element, name) {
-  return (name === "open" && element.nodeName === "DETAILS") || (name === "data-mounted") || (name === "class" && element.classList.contains("here"));
+  return (name === "open" && element.nodeName === "DETAILS") || (name === "data-mounted" || name === "data-touched") || (name === "class" && element.classList.contains("here"));
 }
 
 function keyOf(node) {
