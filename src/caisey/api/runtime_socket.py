@@ -27,9 +27,10 @@ from caisey.protocol.frames import Reject
 
 CONNECT_PATH: Final = "/runtime/v1/connect"
 FRAMES_IN_A_ROW: Final = 8
+IN_A_ROW_S: Final = 0.001
 TURNS_OF_OTHERS: Final = 8
-"""After so many frames of one connection everybody else has so many turns: a prompt takes some twenty from its request
-to its verdict. Where nobody else has anything to do they cost next to nothing."""
+"""After so many frames of one connection, or so much time with long ones, everybody else has so many turns: a prompt
+takes some twenty from its request to its verdict. Where nobody else has anything to do they cost next to nothing."""
 SHARE: Final = 0.4
 BURST_S: Final = 0.25
 PARSING_S: Final = 40e-6
@@ -165,7 +166,7 @@ class RuntimeSocket:
     async def _serve(self, connection: Connection, receive: Receive) -> None:
         """Frame after frame. While this waits, the socket is not read: the peer feels it, and nobody else."""
         code, reason = NO_CLOSE_FRAME, ""
-        in_a_row = 0
+        in_a_row, spent = 0, 0.0
         pace = Pace(time.monotonic())
         try:
             while True:
@@ -179,14 +180,15 @@ class RuntimeSocket:
                 began = time.monotonic()
                 waiting = self._hub.receive(connection, data)
                 now = time.monotonic()
-                pause = pace.spend(now - began + PARSING_S + len(data) * PARSING_BYTE_S, now)
+                cost = now - began + PARSING_S + len(data) * PARSING_BYTE_S
+                pause = pace.spend(cost, now)
                 if waiting is not None:
                     await waiting
                 if pause:
                     await asyncio.sleep(pause)
-                in_a_row += 1
-                if in_a_row >= FRAMES_IN_A_ROW:
-                    in_a_row = 0
+                in_a_row, spent = in_a_row + 1, spent + cost
+                if in_a_row >= FRAMES_IN_A_ROW or spent >= IN_A_ROW_S:
+                    in_a_row, spent = 0, 0.0
                     for _ in range(TURNS_OF_OTHERS):
                         await asyncio.sleep(0)
         finally:
