@@ -63,7 +63,7 @@ class Judge:
         kinds: Counter[str] = Counter()
         for asked, prompt in prompts:
             faults += self._faults(asked, prompt, load, kinds)
-        waiting = [prompt for _, prompt in prompts if prompt.get("state") == "waiting" or _asks_a_person(prompt)]
+        waiting = [prompt for _, prompt in prompts if self._waits(prompt)]
         faults += self._unlisted(waiting)
         said = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         self._report.did.append(
@@ -147,14 +147,27 @@ class Judge:
 
     def _unlisted(self, waiting: list[Prompt]) -> list[str]:
         """Whatever waits for a person stands in the list of what waits for a person."""
-        listed, cursor = set(), None
-        while waiting:
+        listed = self._listed() if waiting else set()
+        missing = [prompt["id"] for prompt in waiting if prompt["id"] not in listed]
+        # Later evidence may have refined it since it was read: then nobody is asked any more.
+        still = [
+            one for one in missing if self._waits(self._stage.get(f"/prompts/{one}")) and one not in self._listed()
+        ]
+        return [f"{prompt_id} waits, and is not in attention" for prompt_id in still]
+
+    @staticmethod
+    def _waits(prompt: Prompt) -> bool:
+        return prompt.get("state") == "waiting" or _asks_a_person(prompt)
+
+    def _listed(self) -> set[str]:
+        listed: set[str] = set()
+        cursor = None
+        while True:
             page = self._stage.get("/attention", limit=200, **({"cursor": cursor} if cursor else {}))
             listed |= {item["prompt_id"] for item in page["items"]}
             cursor = page["next"]
             if cursor is None:
-                break
-        return [f"{prompt['id']} waits, and is not in attention" for prompt in waiting if prompt["id"] not in listed]
+                return listed
 
     def _unanswered(self) -> list[str]:
         """The installation works again: a new prompt to each endpoint is answered."""
