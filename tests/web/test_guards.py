@@ -131,6 +131,12 @@ def test_forms_have_bounds(person: People, body: bytes, status: int) -> None:
     assert answer.status_code == status
 
 
+def test_json_in_a_form_may_nest_as_deep_as_it_likes(person: People) -> None:
+    visitor = person("technician")
+    fields = {"csrf": token_of(visitor), "tool_call_id": "none", "action": "retry", "body": "[" * 100_000}
+    assert visitor.post("/sessions/none/act", fields).status == 404
+
+
 # -- cookies and headers ---------------------------------------------------------------------------------------------
 
 

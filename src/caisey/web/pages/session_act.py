@@ -87,7 +87,7 @@ def _stated(text: str) -> Document:
     """What the button itself carries (a way, a limit), as the API gave it."""
     try:
         found = msgspec.json.decode(text.encode()) if text else {}
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -109,7 +109,7 @@ async def _arguments(visit: Visit, form: Form, action: str, call_id: str) -> Doc
         like = await _former(visit, call_id)
     try:
         return arguments_from(fields, like)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         fault = {"pointer": "/arguments", "expected": "JSON", "found": "text"}
         problem = {"code": "request.invalid_shape", "title": "A field is no JSON", "hint": "", "errors": [fault]}
         raise ApiFault(422, problem) from error
