@@ -17,6 +17,7 @@ export function morph(present, fresh) {
     return;
   }
   if (present.nodeType !== Node.ELEMENT_NODE) return;
+  if (present.nodeName === "NOSCRIPT") return; // read without script it is elements, here it is nothing
   if (present.dataset?.keep !== undefined && fresh.dataset?.keep !== undefined) {
     copyAttributes(present, fresh, (name) => name.startsWith("data-"));
     return; // its own script looks after what is in it
