@@ -60,7 +60,7 @@ SCENES: Mapping[str, Scene] = {
     "descriptors": Scene(descriptors, Size(8, 15), Size(4, 10)),
     "outputs": Scene(outputs, Size(50, 10), Size(50, 5)),
     "frames": Scene(frames, Size(40, 10), Size(8, 5)),
-    "flood": Scene(flood, Size(120, 0), Size(15, 0)),
+    "flood": Scene(flood, Size(100, 0), Size(15, 0)),
     "kills": Scene(kills, Size(200, 20), Size(6, 20)),
 }
 """In the order in which they are run; the longest one last."""
