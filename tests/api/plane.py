@@ -234,6 +234,7 @@ def computer(token: str, **changes: Any) -> dict[str, Any]:
 def check_problem(answer: httpx.Response) -> None:
     """RFC 9457, with a code, a hint, and no word of how it is made."""
     assert answer.headers["content-type"].startswith("application/problem+json"), answer.headers
+    assert answer.headers["x-content-type-options"] == "nosniff"
     problem = answer.json()
     assert problem["status"] == answer.status_code
     assert "." in problem["code"]

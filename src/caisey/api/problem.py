@@ -53,7 +53,7 @@ def document_of(fault: Fault) -> dict[str, Any]:
 
 def response_of(fault: Fault) -> Response[bytes]:
     """The problem as an answer."""
-    headers = {"cache-control": "no-store"}
+    headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
     if fault.status in _RETRY_SOON:
         headers["retry-after"] = str(fault.extra.get("retry_after_s", _RETRY_SOON[fault.status]))
     if fault.status == 401:
