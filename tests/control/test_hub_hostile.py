@@ -179,7 +179,8 @@ def test_every_nasty_frame_on_a_live_connection(
     runtime, call = hostile
     for data in NASTY.values():
         if is_text(data):
-            runtime.say(data.replace(b'"tcl_1"', json.dumps(call).encode()))
+            small = len(data) < limits.FRAME_BYTES  # a longer id would make the largest too long for the transport
+            runtime.say(data.replace(b'"tcl_1"', json.dumps(call).encode()) if small else data)
     unharmed(plane, bystander, caplog)
     assert len(runtime.links) == 1
 
