@@ -183,9 +183,33 @@ def test_the_same_address_in_another_organization_does_not_either(tmp_path: Path
                 place.directory, draft, owner, name="N", email=member.email, role=Role.VIEWER, groups=None
             )
         await with_password(place, sign_in, theirs, OTHER)
-        assert await refusals(sign_in, member.email, 9, "198.51.100.1") == ["sign_in.refused"] * 9
+        assert await refusals(sign_in, member.email, 8, "198.51.100.1") == ["sign_in.refused"] * 8
         assert (await sign_in.with_password(member.email, OTHER, address="198.51.100.2", agent="")).secret
         assert await refusals(sign_in, member.email, 2, "198.51.100.3") == ["sign_in.refused", "sign_in.too_often"]
+
+    run(tmp_path, work)
+
+
+def test_a_password_that_opens_one_organization_is_a_guess_at_the_other(tmp_path: Path) -> None:
+    """Else each guess, made the password of one's own organization first, was a sign-in that succeeded."""
+
+    async def work(place: Place) -> None:
+        sign_in = entrance(place, tmp_path)
+        member = await one_more(place, Role.OWNER, by=place.owner)
+        await with_password(place, sign_in, member)
+        other = await organizations.create(place.directory, "other")
+        owner = Principal("token", "tok_x", other.organization_id, Role.OWNER)
+        async with place.directory.changing(other.organization_id, owner.actor) as draft:
+            theirs = members.create(
+                place.directory, draft, owner, name="N", email=member.email, role=Role.VIEWER, groups=None
+            )
+        for number in range(10):
+            await with_password(place, sign_in, theirs, f"guess number {number}")
+            address = f"198.51.100.{number // 5}"  # signed in there, as the other one
+            assert (
+                await sign_in.with_password(member.email, f"guess number {number}", address=address, agent="")
+            ).secret
+        assert await refusals(sign_in, member.email, 1, "198.51.100.0") == ["sign_in.too_often"]
 
     run(tmp_path, work)
 

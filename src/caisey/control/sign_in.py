@@ -101,12 +101,15 @@ class SignIn:
             logger.info("sign_in.refused", address=place)
             self._remember_refusal(self._of_address(email), place)
             raise Fault("sign_in.refused")
-        # Who has an account must not wipe out with it what they guessed of others' meanwhile.
-        self._by_address.give_back(place)
+        # Who has an account must not wipe out with it what they guessed of others' meanwhile. Where an address stands
+        # in two organizations, the password of one was tried on the other too: that counts, whichever it was.
         if len(self._of_address(email)) == 1:
+            self._by_address.give_back(place)
             self._by_member.forgive(key)
-        else:
-            self._by_member.give_back(key)
+        return await self.proved(member, address=address, agent=agent)
+
+    async def proved(self, member: Member, *, address: str, agent: str) -> Came:
+        """The first question is answered, by a password or a one-time link: signed in, or the question for the code."""
         if credentials.of(self._directory, member).has_second_factor:
             return Came(step=self._half(member))
         return Came(secret=await self.open(member, address=address, agent=agent, second_factor=False))
@@ -260,14 +263,15 @@ class SignIn:
     def _member_key(self, email: str, place: str) -> str:
         """Whose tries are counted together: all for one address, but those from where the member is signed in already.
 
-        So a stranger who keeps guessing slows himself down, not the member at their usual place.
+        So a stranger who keeps guessing slows himself down, not the member at their usual place. An address in two
+        organizations has no usual place: that of one would be a stranger's to the other.
         """
         key = hashlib.sha256(email.encode("utf-8", "replace")).hexdigest()
-        for member in self._directory.members.values():
-            if member.email == email:
-                for session in self._directory.browser_sessions_of.get(member.member_id, {}).values():
-                    if place_of(session.address) == place:
-                        return f"{key} {place}"
+        found = self._of_address(email)
+        for member in found if len(found) == 1 else ():
+            for session in self._directory.browser_sessions_of.get(member.member_id, {}).values():
+                if place_of(session.address) == place:
+                    return f"{key} {place}"
         return key
 
     async def _make_up_to_date(self, member: Member, known: str, password: str) -> None:

@@ -129,7 +129,7 @@ async def answer_password(door: Doorstep) -> Reply:
         if fault.code not in FORM_FAULTS:
             raise
         return _ask_password(door, fault)
-    came = await services.sign_in.with_password(member.email, password, address=door.address, agent=_agent(door))
+    came = await services.sign_in.proved(member, address=door.address, agent=_agent(door))
     return _onward(door, came, START if came.step else SECOND_FACTOR)
 
 
