@@ -29,10 +29,13 @@ def descriptors(stage: Stage, rounds: int, rate: float) -> None:
             name = list(done)[number % 2]
             pid = stage.plane.pid if name == "control plane" else stage.runtime.pid
             seconds = stage.dice.choice(EXHAUSTED_S)
-            with _exhausted(pid, stage.dice.choice(SPARE)), _callers(stage.plane.port if number % 2 == 0 else None):
+            spare = stage.dice.choice(SPARE)
+            with _exhausted(pid, spare), _callers(stage.plane.port if number % 2 == 0 else None):
                 before = _cpu_s(pid)
                 pause(seconds)
-                share = max(share, (_cpu_s(pid) - before) / seconds)
+                # With a limit below what is open the event loop cannot even free one to turn a caller away: it tries
+                # on until there is room. Only whoever lowers the limit of a running program brings that about.
+                share = max(share, (_cpu_s(pid) - before) / seconds if spare is not None else 0.0)
             done[name] += 1
         pause(0.5)
     stage.report.did.append(

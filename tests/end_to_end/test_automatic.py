@@ -36,7 +36,7 @@ def test_orphaned_and_proved_not_run_is_requeued(desk: Desk, effect: str) -> Non
     prompt = desk.ask(shell("x", effect), script=in_turn(silent, answers()))
     prompt = desk.api.wait_verdict(prompt, ("answered", "yes"))
     assert views.verdict(prompt, number=1) == ("orphaned", "no")
-    assert consents(prompt) == [1, 1]
+    assert set(consents(prompt)) == {1}  # no new consent, however many tries a busy machine takes
 
 
 @pytest.mark.parametrize("effect", EFFECTS)
@@ -51,7 +51,7 @@ def test_died_and_proved_not_run_is_requeued(desk: Desk, effect: str) -> None:
     desk.runtime.restart()
     prompt = desk.api.wait_verdict(prompt, ("answered", "yes"))
     assert views.verdict(prompt, number=1) in (("runtime_died", "no"), ("orphaned", "no"))
-    assert consents(prompt) == [1, 1]
+    assert set(consents(prompt)) == {1}  # no new consent, however many tries a busy machine takes
 
 
 @pytest.mark.parametrize("effect", EFFECTS)
@@ -61,7 +61,7 @@ def test_orphaned_and_unconfirmed_goes_to_the_same_journal_again(desk: Desk, eff
     prompt = desk.ask(shell("x", effect), script=in_turn(silent, answers()))
     prompt = desk.api.wait_verdict(prompt, ("answered", "yes"))
     assert views.verdict(prompt, number=1) == ("orphaned", "unconfirmed")
-    assert consents(prompt) == [1, 1]
+    assert set(consents(prompt)) == {1}  # no new consent, however many tries a busy machine takes
 
 
 @pytest.mark.parametrize("effect", REPEATABLE)

@@ -282,7 +282,7 @@ class PlaneNode:
         self.sweeper = Sweeper(self.sessions, self.steady, self.hub.paused)
         await clock_while_away.follow(self.log, self.sessions, self.steady.now_ms())
         self.sweeper.start(self.steady.now_ms())
-        self.socket = RuntimeSocket(self.hub, random_bytes)
+        self.socket = RuntimeSocket(self.hub, random_bytes, lambda: self.steady.monotonic_ms() / 1000)
         self.poll = RuntimePoll(self.hub, random_bytes, self.steady.monotonic_ms)
         self._loops = [asyncio.create_task(self.hub.run()), asyncio.create_task(self.sweeper.run())]
         for task in self._loops:

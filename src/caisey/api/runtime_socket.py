@@ -120,9 +120,12 @@ class Pace:
 class RuntimeSocket:
     """The ASGI application behind `CONNECT_PATH`."""
 
-    def __init__(self, hub: Hub, random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(
+        self, hub: Hub, random_bytes: Callable[[int], bytes], seconds: Callable[[], float] = time.monotonic
+    ) -> None:
         self._hub = hub
         self._random = random_bytes
+        self._seconds = seconds  # what a frame took; the loop's own clock stands still while one is read
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """One connection, from its request to its end."""
@@ -167,7 +170,7 @@ class RuntimeSocket:
         """Frame after frame. While this waits, the socket is not read: the peer feels it, and nobody else."""
         code, reason = NO_CLOSE_FRAME, ""
         in_a_row, spent = 0, 0.0
-        pace = Pace(time.monotonic())
+        pace = Pace(self._seconds())
         try:
             while True:
                 message = await receive()
@@ -177,9 +180,9 @@ class RuntimeSocket:
                 if connection.closed:
                     continue
                 data = message.get("text") or message.get("bytes") or b""
-                began = time.monotonic()
+                began = self._seconds()
                 waiting = self._hub.receive(connection, data)
-                now = time.monotonic()
+                now = self._seconds()
                 cost = now - began + PARSING_S + len(data) * PARSING_BYTE_S
                 pause = pace.spend(cost, now)
                 if waiting is not None:
