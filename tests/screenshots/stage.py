@@ -88,7 +88,11 @@ READS, CHANGES = "read_only", "mutating"
 STALLS = (
     Stall("done", (shell("practice: slow 2", READS),), ended),
     Stall("empty-read", (shell("practice: empty", READS),), ended),
-    Stall("malformed-result", ({"tool": "system_info", "arguments": {}},), ended),
+    Stall(
+        "malformed-result",
+        ({"tool": "processes", "arguments": {"name": "practice: malformed result"}},),
+        kind("malformed_result"),
+    ),
     Stall("did-not-arrive", (shell("practice: no reply", CHANGES),), kind("orphaned")),
     Stall(
         "stopped-at-step-2",
