@@ -47,8 +47,14 @@ format: setup ## Format the code and mend what the rules can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# What fails beside others is tried once more alone: real processes and real time share the cores with a second worker. A
+# test that fails alone too is a failure; one that does not is named on the screen.
 test: lint browser ## Run the checks and every test
-	@$(PYTEST) --numprocesses $(WORKERS) --dist loadfile $(ARGS) || { code=$$?; [ $$code -ne 5 ] || echo "no test was collected: that is a failure" >&2; exit $$code; }
+	@$(PYTEST) --numprocesses $(WORKERS) --dist loadfile $(ARGS) || { code=$$?; \
+	  [ $$code -ne 5 ] || echo "no test was collected: that is a failure" >&2; \
+	  [ $$code -eq 1 ] || exit $$code; \
+	  echo "once more, alone: what failed beside others" >&2; \
+	  $(PYTEST) --verbose --last-failed --last-failed-no-failures=none $(ARGS); }
 
 browser: ## Install a Chromium for the tests of the console, where this user may (without one they are skipped)
 	@command -v chromium >/dev/null || [ -n "$${CAISEY_CHROMIUM:-}" ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update </dev/null >/dev/null && \
