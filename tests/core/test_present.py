@@ -302,14 +302,14 @@ def test_what_was_shown_before_the_start_is_told_as_it_was() -> None:
 
 def test_an_agent_that_goes_in_the_grace_of_a_start_is_gone_and_the_start_is_not_the_reason() -> None:
     world = World()
-    world.view = replace(world.view, grace_until_ms=world.now + 20_000)
+    world.view = replace(world.view, grace_from_ms=world.now, grace_until_ms=world.now + 20_000)
     world.prompt()
     world.run()
     world.advance(1_000)
     world.disconnect()
     assert shown(world)["tool_calls"][0]["now"]["label"] == "No contact with ACCT-07"
     world.advance(5_000)
-    world.view = replace(world.view, grace_until_ms=world.now + 30_000)
+    world.view = replace(world.view, grace_from_ms=world.now, grace_until_ms=world.now + 30_000)
     assert shown(world)["tool_calls"][0]["now"]["label"] == "Caisey was restarted"
 
 
@@ -430,7 +430,7 @@ def test_deadlines_are_never_before_the_grace_of_a_restart() -> None:
     world.prompt()
     world.run()
     world.disconnect()
-    world.view = replace(world.view, grace_until_ms=world.now + 10_000_000)
+    world.view = replace(world.view, grace_from_ms=world.now, grace_until_ms=world.now + 10_000_000)
     attempt = attempt_of(shown(world))
     assert attempt["now"]["label"] == "Caisey was restarted"
     due = datetime.fromisoformat(attempt["due_at"]).timestamp() * 1000

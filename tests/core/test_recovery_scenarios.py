@@ -412,9 +412,24 @@ def test_nobody_is_called_silent_in_the_grace_of_a_start() -> None:
     world.set_runtime("R1", heartbeat_interval_ms=100_000)
     world.prompt()
     world.run()
-    world.view = replace(world.view, grace_until_ms=world.now + 80_000)
+    world.view = replace(world.view, grace_from_ms=world.now, grace_until_ms=world.now + 80_000)
     assert "attempt.noticed" not in world.advance(79_000)
     assert "attempt.noticed" in world.advance(2_000)
+
+
+@pytest.mark.parametrize(("sent_after_the_start", "asked_after_ms"), [(True, 8_001), (False, 40_001)])
+def test_the_grace_of_a_start_is_for_what_was_sent_before_it(sent_after_the_start: bool, asked_after_ms: int) -> None:
+    """What is sent since has deadlines of its own; what lived through the start waits for everybody to come back."""
+    world = World(Policy(ack_window_s=10))
+    if not sent_after_the_start:
+        world.prompt()
+    world.advance(1)
+    world.view = replace(world.view, grace_from_ms=world.now, grace_until_ms=world.now + 40_000)
+    world.advance(1)
+    if sent_after_the_start:
+        world.prompt()
+    assert "attempt.reconcile_asked" not in world.advance(asked_after_ms - 100)
+    assert "attempt.reconcile_asked" in world.advance(100)
 
 
 def test_a_journal_that_says_received_of_what_has_started_moves_nothing() -> None:

@@ -161,7 +161,7 @@ def _freeze(w: Walk, call_id: str, number: int, choice: int) -> None:
 
 
 def _restart(w: Walk, call_id: str, number: int, choice: int) -> None:
-    w.view = replace(w.view, grace_until_ms=w.now + 40_000)
+    w.view = replace(w.view, grace_from_ms=w.now, grace_until_ms=w.now + 40_000)
 
 
 def _second(w: Walk, call_id: str, number: int, choice: int) -> None:

@@ -564,12 +564,14 @@ FORGOTTEN_START = Story(
 STORIES: dict[str, Story] = {
     "any promise counts": FORGOTTEN_START,
     "a journal that went back is believed": FORGOTTEN_START,
-    # It runs, and nobody hears of it; the other runtime of that computer has a journal of its own.
+    # It runs, and nobody hears of it; the other runtime of that computer has a journal of its own. It is judged
+    # after the grace of a start, when the one that has it is known not to answer.
     "a call moves to another journal without a promise": Story(
         "told", False, "hold", 0.02, 0.004,
         (
             Event(0.99, "partition", (0, "up", 14.0)),
             Event(1.0, "prompt", ("anna", 0, 0, "mutating 40 10 1 0 0 0")),
+            Event(1.5, "plane_crash", (0.2,)),
         ),
     ),
     # Stopped while nobody is connected; the command would go on for ever.

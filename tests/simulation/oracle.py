@@ -59,6 +59,7 @@ class Oracle:
         self.cells: Counter[tuple[str, str]] = Counter()
         self.fault_cells: set[tuple[str, str, str]] = set()
         self.window_ends: dict[tuple[Key, str], float] = {}
+        self.sent_at: dict[Key, float] = {}
         self.words: dict[tuple[str, str, int], dict[str, int]] = {}
         self.cloned: set[str] = set()
         self.went_back: set[str] = set()
@@ -174,6 +175,8 @@ class Oracle:
             window = "ack" if kind == "attempt.dispatched" else "reconcile"
             seconds = POLICY_S["sleep" if payload.get("asleep") else window]
             self.window_ends[key, window] = now + seconds - EARLY_S
+            if kind == "attempt.dispatched":
+                self.sent_at[key] = now
         elif kind == "attempt.held":
             left = payload["until_ms"] - self._world.plane.steady.now_ms()
             self.window_ends[key, "hold"] = now + left / 1000 - EARLY_S
@@ -182,6 +185,7 @@ class Oracle:
                 self.wrong("early", f"{key}: its {payload['window']} window was not over")
             if (
                 payload["window"] != "approval"
+                and (payload["window"] == "hold" or self.sent_at.get(key, 0.0) <= self._world.plane_ready_at)
                 and now < self._world.plane_ready_at + GRACE_S - EARLY_S
                 and not self._world.unseen_step
             ):
@@ -342,7 +346,7 @@ class Oracle:
             view = plane.sessions.view_of(session)
             for call in session.live_calls():
                 for a in call.open_attempts:
-                    due = max(deadlines.due_of(a, view), view.grace_until_ms)
+                    due = max(deadlines.due_of(a, view), deadlines.grace_of(a, view))
                     if now - due > OVERDUE_MS:
                         self.wrong("deadline", f"{call.id} #{a.number} {a.state}: {now - due} ms overdue")
 

@@ -271,6 +271,9 @@ def _write(run: Run, outcome: dict[str, Any], html: Path | None, markdown: Path 
     played, wrong = document["cells_played"], document["cells_not_as_specified"]
     for left in document["left"]:
         run.terminal.say(f"Left behind: {left}", "ask")
+    again = sum(cell["times_played"] > 1 for cell in document["cells"])
+    if again:
+        run.terminal.say(f"Played once more, alone: {again}. Beside the others they were not as specified.", "wait")
     if wrong:
         run.terminal.say(f"{wrong} of {played} cells are not as specified.", "alarm")
     else:

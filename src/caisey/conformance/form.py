@@ -164,9 +164,9 @@ class Cell:
     times_played: int = 1
 
     @property
-    def only_late(self) -> bool:
-        """Whether all that is wrong with it is that it was known too late."""
-        return bool(self.differences) and all(difference.column == LATE for difference in self.differences)
+    def may_be_the_load(self) -> bool:
+        """Whether what is wrong with it may come of the rows beside it: anything but a start too many."""
+        return bool(self.differences) and not self.found.doubled and self.found.starts <= self.expected.starts
 
     @property
     def ok(self) -> bool:

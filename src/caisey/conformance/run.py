@@ -28,7 +28,8 @@ RESTARTED: Final = 2
 ROW_WITHIN_S: Final = 120.0
 
 REPLAYED: Final = 12
-"""A row that was only late is played once more by itself: the others may have slowed it. More than these are late."""
+"""A row that was not as specified is played once more by itself: the others may have slowed an answer beyond its
+window. More than these are not, and never one that started more often than it may."""
 
 Told = Callable[[Cell], None]
 
@@ -50,12 +51,12 @@ async def play_all(stage: Stage, cells: Sequence[tuple[Stall, Effect]], told: To
     """
     found: dict[tuple[str, Effect], Cell] = {}
 
-    late: list[Cell] = []
+    doubtful: list[Cell] = []
 
     def tell(cell: Cell) -> None:
         found[cell.stall.name, cell.effect] = cell
-        if cell.only_late and not cell.stall.restarts and len(late) < REPLAYED:
-            late.append(cell)
+        if cell.may_be_the_load and not cell.stall.restarts and len(doubtful) < REPLAYED:
+            doubtful.append(cell)
         else:
             told(cell)
 
@@ -71,7 +72,7 @@ async def play_all(stage: Stage, cells: Sequence[tuple[Stall, Effect]], told: To
         await player.across_a_restart(last)
     except BaseExceptionGroup as several:
         raise _first(several) from None
-    for cell in late:
+    for cell in doubtful:
         again = await player.again(cell)
         found[cell.stall.name, cell.effect] = again
         told(again)

@@ -135,6 +135,7 @@ class Views:
             changes=tuple(sorted((c for mine in live.changes.values() for c in mine), key=lambda c: c.at_ms)),
             proofs=live.proofs,
             handed=live.handed,
+            grace_from_ms=self._grace_from_ms,
             grace_until_ms=self.grace_until_ms(live.endpoint_id),
         )
         return live.view

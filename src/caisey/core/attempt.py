@@ -166,6 +166,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     bridge: str | None = None
     mark: int = 0
     dispatched_at_ms: int | None = None
+    sent_at_ms: int = 0  # the same moment, moved with each step of the clock: to compare, not to show
     window_ends_ms: int | None = None
     asked_at_ms: int | None = None
     asked_sequence: int = 0  # the attempt's highest journal_sequence when its journal was last asked
@@ -296,6 +297,7 @@ def _dispatched(a: Attempt, r: e.Recorded, ev: e.AttemptDispatched) -> Attempt:
         bridge=ev.bridge,
         mark=a.mark if ev.again else ev.mark,
         dispatched_at_ms=r.at_ms,
+        sent_at_ms=r.at_ms,
         window_ends_ms=ev.due_at_ms,
         due_at_ms=ev.ask_at_ms,
         asked_at_ms=None,
@@ -505,6 +507,7 @@ def shifted(a: Attempt, by_ms: int) -> Attempt:
         quiet_since_ms=move(a.quiet_since_ms),
         proved_at_ms=a.proved_at_ms + by_ms,
         queued_at_ms=a.queued_at_ms + by_ms,
+        sent_at_ms=a.sent_at_ms + by_ms,
         asked_at_ms=move(a.asked_at_ms),
         lost_at_ms=move(a.lost_at_ms),
         hold=hold,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from caisey.core import events as e
 from caisey.core.attempt import Attempt
-from caisey.core.decide.deadlines import due_of
+from caisey.core.decide.deadlines import due_of, grace_of
 from caisey.core.next_actions import decisions, links, next_actions
 from caisey.core.present_evidence import evidence
 from caisey.core.present_output import output
@@ -47,7 +47,7 @@ def standing(scene: Scene, a: Attempt) -> Standing | None:
         due = a.window_ends_ms or due
     elif a.state is AttemptState.QUEUED and a.check_due_ms is not None:
         next_state = AttemptState.HELD
-    return Standing(owner, max(due, scene.view.grace_until_ms), next_state.value)
+    return Standing(owner, max(due, grace_of(a, scene.view)), next_state.value)
 
 
 # Whose move it is, and where it goes if the deadline passes without it.

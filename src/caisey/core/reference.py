@@ -115,8 +115,8 @@ def _standings() -> Iterator[str]:
         yield f"| `{state.value}` | {owner_words} | {_DEADLINES[state]} | `{then.value}` | {_labels(state)} |"
     yield ""
     yield "A tool call that is `waiting` is owned by `escalate_to`, else by the session's owner; its deadline is the"
-    yield "next reminder, its exit a person's action. No deadline is judged before the grace after a start of the"
-    yield "control plane has passed.\n"
+    yield "next reminder, its exit a person's action. No deadline of what was there before a start of the control"
+    yield "plane is judged before the grace after it has passed.\n"
 
 
 def _labels(state: AttemptState) -> str:

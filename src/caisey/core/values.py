@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 from caisey.core import events as e
 from caisey.core.attempt import Attempt
+from caisey.core.decide.deadlines import grace_of
 from caisey.core.filling import Own
 from caisey.core.plain_text import one_line
 from caisey.core.policy import Policy
@@ -217,16 +218,16 @@ def _ask(s: Scene, a: Attempt | None) -> str | None:
 
 
 def _due(s: Scene, a: Attempt | None) -> str | None:
-    return s.clock(max(a.window_ends_ms, s.view.grace_until_ms)) if a and a.window_ends_ms else None
+    return s.clock(max(a.window_ends_ms, grace_of(a, s.view))) if a and a.window_ends_ms else None
 
 
 def _end(s: Scene, a: Attempt | None) -> str | None:
     if a is None:
         return None
     if a.hold is not None:
-        return s.clock(max(a.hold.until_ms, s.view.grace_until_ms))
+        return s.clock(max(a.hold.until_ms, grace_of(a, s.view)))
     if a.open:
-        return s.clock(max(a.due_at_ms or 0, s.view.grace_until_ms))
+        return s.clock(max(a.due_at_ms or 0, grace_of(a, s.view)))
     passed = [r.at_ms for r in a.facts if isinstance(r.event, e.WindowPassed)]
     return s.clock(passed[-1]) if passed else None
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from caisey.core import events as e
 from caisey.core.attempt import Attempt
-from caisey.core.liveness import grace_ms
+from caisey.core.decide.deadlines import grace_of
 from caisey.core.scene import Scene, fact_time, has_window, is_doubtful, is_gone, started
 from caisey.core.states import AttemptState, CallState, CancelWhy, Effect, HoldReason, Kind, Notice, Ran
 from caisey.core.tool_call import DONE_KINDS, NOT_A_TRY
@@ -263,12 +263,12 @@ def _stop_asked(a: Attempt) -> bool:
 
 def _caisey_restarted(s: Scene, a: Attempt) -> bool:
     """The control plane was away itself, and this agent has not come back yet."""
-    return s.view.grace_until_ms > s.now and not s.is_back(a)
+    return grace_of(a, s.view) > s.now and not s.is_back(a)
 
 
 def _seen_to_be_lost(s: Scene, a: Attempt) -> bool:
     """The agent was there since the control plane is, and went away after that."""
-    return a.lost_at_ms is not None and a.lost_at_ms > s.view.grace_until_ms - grace_ms(s.view.policy)
+    return a.lost_at_ms is not None and a.lost_at_ms > s.view.grace_from_ms
 
 
 def back_at(a: Attempt) -> int | None:

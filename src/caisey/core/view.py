@@ -59,7 +59,8 @@ class EndpointView(msgspec.Struct, frozen=True, gc=False):
     changes: tuple[Change, ...] = ()  # newest last, bounded
     proofs: Mapping[tuple[str, int], int] = {}  # (tool call, number) -> last place in a heartbeat's in_flight
     handed: Mapping[tuple[str, int], int] = {}  # (tool call, number) -> when the frame was handed to the bridge
-    grace_until_ms: int = 0  # no deadline is judged before this (start of the control plane, its own pauses)
+    grace_from_ms: int = 0  # the control plane was away itself until then: a start, a pause of its own
+    grace_until_ms: int = 0  # no deadline of what is older than `grace_from_ms` is judged before this
 
     def runtime(self, runtime_id: str) -> RuntimeView | None:
         """The runtime with this id, or None."""

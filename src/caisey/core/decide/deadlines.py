@@ -1,7 +1,7 @@
 """Every state that is not ended has a deadline; this is what happens when it passes (RECOVERY.md §4).
 
 Owns the sweep over one session (`tick`), the rolling deadlines, the notice of a stall, and when to look next
-(`next_due`). A deadline is never judged before the control plane's grace has ended.
+(`next_due`). Nothing that was there before the control plane itself was away is judged before its grace has ended.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from caisey.core.decide.receipts import ask_journal
 from caisey.core.decide.sending import send_or_hold
 from caisey.core.decide.settle import REMINDER_MS, conclude
 from caisey.core.session import Session
-from caisey.core.states import AttemptState, CallState, Notice
+from caisey.core.states import ON_THE_WIRE, AttemptState, CallState, Notice
 from caisey.core.view import EndpointView
 
 ANSWER_WINDOW_MS = 2000
@@ -31,15 +31,15 @@ def tick(d: Draft) -> None:
             d.emit(e.ToolCallReminded(tool_call_id=call.id, due_at_ms=d.now + REMINDER_MS))
 
 
-def _passed(d: Draft, due_ms: int) -> bool:
-    return d.now >= max(due_ms, d.view.grace_until_ms)
+def _passed(d: Draft, due_ms: int, a: Attempt | None = None) -> bool:
+    return d.now >= max(due_ms, grace_of(a, d.view))
 
 
 def _tick_attempt(d: Draft, a: Attempt) -> None:
     if a.state is AttemptState.STARTED:
         _notice(d, a)
         a = d.attempt(a.tool_call_id, a.number)
-    if not _passed(d, due_of(a, d.view)):
+    if not _passed(d, due_of(a, d.view), a):
         return
     _TICKS[a.state](d, a)
 
@@ -55,7 +55,7 @@ def _queued(d: Draft, a: Attempt) -> None:
 
 def _held(d: Draft, a: Attempt) -> None:
     assert a.hold is not None
-    if _passed(d, a.hold.until_ms):
+    if _passed(d, a.hold.until_ms, a):
         _pass_window(d, a, "hold")
     else:
         send_or_hold(d, a.tool_call_id, a.number)
@@ -69,9 +69,9 @@ def _dispatched(d: Draft, a: Attempt) -> None:
     end = a.window_ends_ms or d.now
     if a.asked_at_ms is None:
         ask_journal(d, a.tool_call_id, a.number, max(end, d.now + 1))
-    elif _passed(d, end) and a.acknowledged_at_ms is not None:
+    elif _passed(d, end, a) and a.acknowledged_at_ms is not None:
         lose(d, a, "silent")  # sent again, and known to be in the journal: no orphan
-    elif _passed(d, end):
+    elif _passed(d, end, a):
         _pass_window(d, a, "ack")
 
 
@@ -123,7 +123,7 @@ def _notice(d: Draft, a: Attempt) -> None:
     Not in the grace of a start: it was the control plane that was away, and heard nothing.
     """
     quiet = a.quiet_since_ms or a.started_at_ms or d.now
-    if d.now - quiet < d.policy.ms("stall_after") or d.now < d.view.grace_until_ms:
+    if d.now - quiet < d.policy.ms("stall_after") or d.now < grace_of(a, d.view):
         return
     notice = _worded(a, quiet, d.now)
     if notice is not a.notice:
@@ -161,6 +161,12 @@ def due_of(a: Attempt, view: EndpointView) -> int:
     return due
 
 
+def grace_of(a: Attempt | None, view: EndpointView) -> int:
+    """Before this no deadline of it is judged. What was sent since the control plane is back has no need of a grace."""
+    sent = a is not None and a.state in ON_THE_WIRE and a.sent_at_ms > view.grace_from_ms
+    return 0 if sent else view.grace_until_ms
+
+
 def proof_of(a: Attempt, view: EndpointView) -> int:
     """When it was last heard of: a receipt, output, progress, or a place in a heartbeat's `in_flight`."""
     return max(a.proved_at_ms, view.proofs.get(a.key, 0))
@@ -169,14 +175,14 @@ def proof_of(a: Attempt, view: EndpointView) -> int:
 def next_due(session: Session, view: EndpointView) -> int | None:
     """When `tick` has something to do, in ms since the epoch; None if nothing is open."""
     dues: list[int] = []
-    grace = view.grace_until_ms
     for call in session.live_calls():
         for a in call.attempts:
             if a.open:
+                grace = grace_of(a, view)
                 dues.append(max(due_of(a, view), grace))
                 if a.state is AttemptState.STARTED and a.notice is None:
                     quiet = a.quiet_since_ms or a.started_at_ms or 0
                     dues.append(max(quiet + view.policy.ms("stall_after"), grace))
         if call.state is CallState.WAITING and call.due_at_ms is not None:
-            dues.append(max(call.due_at_ms, grace))
+            dues.append(max(call.due_at_ms, view.grace_until_ms))
     return min(dues, default=None)
