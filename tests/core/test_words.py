@@ -247,7 +247,9 @@ def endpoint(connected: bool, name: str = HOSTILE, grace: bool = False) -> Endpo
     health = Health.HEALTHY if connected else Health.OFFLINE
     policy = World().view.policy
     until = START + 10_000_000 if grace else 0
-    return EndpointView("ept_1", policy, name, name, health, START, (runtime,), grace_from_ms=START + 1, grace_until_ms=until)
+    return EndpointView(
+        "ept_1", policy, name, name, health, START, (runtime,), grace_from_ms=START + 1, grace_until_ms=until
+    )
 
 
 def session_of(attempts: tuple[Attempt, ...], effect: Effect, state: CallState, **more: Any) -> Session:
