@@ -493,7 +493,7 @@ BY_TESTS = {
     "fence: a closed number is taken": "tests/model/test_fence.py::test_each_rule_alone_is_missed[closed-number]",
     "fence: a consent that has started is taken": "tests/model/test_fence.py::test_each_far_rule_is_missed[consent]",
     "fence: a lower number is taken": "tests/model/test_fence.py::test_each_far_rule_is_missed[lower-number]",
-    "fence: two processes of one call": "tests/model/test_fence.py::test_each_far_rule_is_missed[one-process]",
+    "fence: two processes of one call": "tests/model/test_fence.py::test_each_wider_rule_alone_is_missed[one-process]",
     "a late start does not reopen": "tests/model/test_fence.py::test_each_rule_alone_is_missed[late-start-reopens]",
     "one runtime runs twice": "tests/runtime/test_shared_journal.py::test_one_runtime_never_runs_twice",
 }
