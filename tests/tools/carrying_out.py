@@ -30,7 +30,7 @@ class Ended:
 
 
 def tool(name: str) -> Tool:
-    found = find(name)
+    found = find(name, 1)
     assert found is not None, name
     return found
 

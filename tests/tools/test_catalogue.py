@@ -11,7 +11,7 @@ import pytest
 
 from caisey.protocol import limits
 from caisey.protocol.fields import Effect
-from caisey.tools.catalogue import TOOLS, find, on_platform
+from caisey.tools.catalogue import TOOLS, find, fitting, on_platform
 from caisey.tools.checking import arguments_shape, result_shape
 from caisey.tools.definition import PlatformName, Tool
 from tests.tools.carrying_out import tool
@@ -58,12 +58,41 @@ PAGE_RESULTS: dict[str, Any] = {
 
 def test_every_tool_of_the_page_is_there() -> None:
     assert {tool.name for tool in TOOLS} == {"shell", "powershell", "osascript", *PAGE_RESULTS}
-    assert all(tool.version == 1 for tool in TOOLS)
+    assert {(tool.name, tool.version) for tool in TOOLS if tool.version > 1} == {("shell", 2), ("osascript", 2)}
+
+
+def test_a_call_without_a_version_gets_the_one_that_it_fits() -> None:
+    """Every runtime has version 1; version 2 is asked for by naming an account, and by nothing else."""
+
+    def version(name: str, **arguments: Any) -> int:
+        found = fitting(name, arguments)
+        assert found is not None
+        return found.version
+
+    assert version("shell", command="id") == 1
+    assert version("shell", command="id", run_as="user") == 2
+    assert version("shell") == 1
+    assert version("powershell", command="id", run_as="user") == 1
+    assert fitting("no_such_tool", {}) is None
+
+
+def test_an_account_is_named_in_version_2_only() -> None:
+    call = {"command": "id", "run_as": "user"}
+    first, second = find("shell", 1), find("shell", 2)
+    assert first is not None
+    assert second is not None
+    assert arguments_shape(second, call) is None
+    assert arguments_shape(first, call) is not None
+    assert arguments_shape(second, {"command": "id"}) is not None
+    assert arguments_shape(second, {"command": "id", "run_as": "root"}) is not None
+    assert arguments_shape(second, {"command": "x" * 25_001, "run_as": "user"}) is not None
+    assert second.platforms == ("linux", "macos")
+    assert second.verify == first.verify
 
 
 def test_look_up() -> None:
-    assert find("shell") is find("shell", 1)
-    assert find("shell", 2) is None
+    assert find("shell") is find("shell", 2)
+    assert find("shell", 3) is None
     assert find("format_disk") is None
     assert [tool.name for tool in on_platform("macos") if tool.name == "osascript"]
     assert not [tool.name for tool in on_platform("linux") if tool.name == "osascript"]

@@ -17,7 +17,7 @@ import pytest
 from caisey.protocol import limits
 from caisey.tools.builtin import event_log
 from caisey.tools.builtin import processes as selection
-from caisey.tools.builtin.linux import disks, logs, network, processes, system
+from caisey.tools.builtin.linux import disks, logins, logs, network, processes, system
 from caisey.tools.builtin.report import Row, ToolError, fitting, spelled_time
 from caisey.tools.checking import result_shape
 from tests.tools.carrying_out import code_of, result_of, tool
@@ -127,20 +127,20 @@ def test_signed_in_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     def entry(kind: int, user: bytes) -> bytes:
         return login.pack(kind, 1, b"tty1", b"1", user, b"", 0, 0, 0, 0, 0, 0, 0, 0, 0, b"")
 
-    logins = tmp_path / "utmp"
-    logins.write_bytes(entry(7, b"ana") + entry(8, b"gone") + entry(7, b"bob") + entry(7, b"ana") + b"cut")
+    utmp = tmp_path / "utmp"
+    utmp.write_bytes(entry(7, b"ana") + entry(8, b"gone") + entry(7, b"bob") + entry(7, b"ana") + b"cut")
     sessions = tmp_path / "sessions"
-    monkeypatch.setattr(system, "LOGINS", str(logins))
-    monkeypatch.setattr(system, "SESSIONS", str(sessions))
-    assert system.signed_in() == ["ana", "bob"]
+    monkeypatch.setattr(logins, "LOGINS", str(utmp))
+    monkeypatch.setattr(logins, "SESSIONS", str(sessions))
+    assert system.facts()["users"] == ["ana", "bob"]
     sessions.mkdir()
     (sessions / "1").write_text("UID=1\nUSER=carla\nCLASS=user\n")
     (sessions / "2").write_text("UID=2\nUSER=gdm\nCLASS=greeter\n")
     os.mkfifo(sessions / "1.ref")
-    assert system.signed_in() == ["carla"]
-    monkeypatch.setattr(system, "LOGINS", str(tmp_path / "nothing"))
-    monkeypatch.setattr(system, "SESSIONS", str(tmp_path / "nothing"))
-    assert system.signed_in() == []
+    assert system.facts()["users"] == ["carla"]
+    monkeypatch.setattr(logins, "LOGINS", str(tmp_path / "nothing"))
+    monkeypatch.setattr(logins, "SESSIONS", str(tmp_path / "nothing"))
+    assert system.facts()["users"] == []
 
 
 def test_the_version_of_a_system_that_does_not_name_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

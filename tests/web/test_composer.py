@@ -28,7 +28,7 @@ DOCUMENTS: list[dict[str, Any]] = [
     }
     for tool in TOOLS
 ]
-HERE = Place("ACCT-07", "Client", "as root", "linux", waits=False, blocked="")
+HERE = Place("ACCT-07", "Client", "as root", "linux", "", others=False, waits=False, blocked="")
 
 
 def tool(name: str) -> dict[str, Any]:

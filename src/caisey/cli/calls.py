@@ -16,6 +16,7 @@ from caisey.cli.faults import UsageFault
 
 MOST_CALLS = 50
 SHELLS = frozenset({"shell", "powershell", "osascript"})
+SHELLS_WITH_ACCOUNTS = frozenset({"shell", "osascript"})
 """The tools whose streams are all they answer."""
 EFFECT_WORDS = {"read_only": "reads only", "idempotent": "safe to repeat", "mutating": "may change things"}
 _STEP_TOOL = re.compile(r"@([a-z][a-z0-9_]*)(?:\s+(.*))?", re.DOTALL)
@@ -76,8 +77,10 @@ def from_json(text: str, where: str) -> list[Call]:
     return document
 
 
-def with_options(calls: list[Call], *, effect: str | None, limits: dict[str, int]) -> list[Call]:
-    """The calls with what was said for all of them; what a call says itself stands."""
+def with_options(
+    calls: list[Call], *, effect: str | None, limits: dict[str, int], run_as: str | None = None
+) -> list[Call]:
+    """The calls with what was said for all of them; what a call says itself stands. `run_as` is for shells."""
     if not 1 <= len(calls) <= MOST_CALLS:
         raise UsageFault(f"A request has 1 to {MOST_CALLS} steps, not {len(calls)}")
     everything = []
@@ -87,6 +90,10 @@ def with_options(calls: list[Call], *, effect: str | None, limits: dict[str, int
             merged.setdefault("effect", effect)
         if limits:
             merged["limits"] = {**limits, **(call.get("limits") or {})}
+        if run_as is not None:
+            if call.get("tool") not in SHELLS_WITH_ACCOUNTS:
+                raise UsageFault(f"--as is for commands, not for {call.get('tool')}")
+            merged["arguments"] = {"run_as": run_as, **(call.get("arguments") or {})}
         everything.append(merged)
     return everything
 

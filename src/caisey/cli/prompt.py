@@ -20,6 +20,7 @@ from caisey.cli.spans import parse_span
 app = single()
 
 EFFECTS = ("read_only", "idempotent", "mutating")
+RUN_AS = ("user", "system")
 TITLE_LENGTH = 120
 
 
@@ -72,6 +73,12 @@ def prompt(
     effect: Annotated[
         str | None, typer.Option("--effect", metavar="EFFECT", help="read_only, idempotent or mutating.")
     ] = None,
+    run_as: Annotated[
+        str | None,
+        typer.Option(
+            "--as", metavar="WHO", help="Run commands as the signed-in `user` or the `system`, not the agent."
+        ),
+    ] = None,
     limit: Annotated[
         str | None, typer.Option("--limit", metavar="TIME", help="End a step after this long, like 30s or 5m.")
     ] = None,
@@ -108,10 +115,12 @@ def prompt(
     )
     asked.check()
     chosen = _effect(reads_only, may_change, effect)
+    if run_as is not None and run_as not in RUN_AS:
+        raise UsageFault(f"{run_as!r} is nobody", hint=f"One of {', '.join(RUN_AS)}.")
     limits = limits_of(limit, output_limit)
     reconnect_ms = span_of(reconnect_for, "--reconnect-for")
     found_session, endpoint = _place(run, computer, session)
-    body = asked.body(str(_os_name(endpoint)), chosen, limits)
+    body = asked.body(str(_os_name(endpoint)), chosen, limits, run_as)
     if found_session is None:
         # A key for the request is one for its session too: else a repeated command line would open another one.
         session_key = None if idempotency_key is None else f"{idempotency_key}-session"
@@ -162,13 +171,13 @@ class _Asked:
         if self.arguments and self.tool is None:
             raise UsageFault("--arg belongs to --tool")
 
-    def body(self, os_name: str, effect: str | None, limits: dict[str, int]) -> dict[str, Any]:
+    def body(self, os_name: str, effect: str | None, limits: dict[str, int], run_as: str | None) -> dict[str, Any]:
         """The body of the request, as the API takes it."""
         if self.text is not None:
-            if effect is not None or limits:
-                raise UsageFault("--text takes no effect and no limit: the model plans the steps")
+            if effect is not None or limits or run_as is not None:
+                raise UsageFault("--text takes no effect, no limit and no account: the model plans the steps")
             return {"text": self.text}
-        return {"tool_calls": steps.with_options(self._calls(os_name), effect=effect, limits=limits)}
+        return {"tool_calls": steps.with_options(self._calls(os_name), effect=effect, limits=limits, run_as=run_as)}
 
     def _calls(self, os_name: str) -> list[steps.Call]:
         shell = steps.default_shell(os_name)

@@ -17,7 +17,7 @@ from caisey.control.attention import Alarm, raise_alarm
 from caisey.control.clock import Times
 from caisey.control.connections import Bridge, Connection, Fleet, LiveRuntime
 from caisey.control.directory import facts
-from caisey.control.directory.facts import ACCOUNT
+from caisey.control.directory.facts import ACCOUNT, ACCOUNTS
 from caisey.control.directory.records import Fact, Runtime
 from caisey.control.directory.store import Directory
 from caisey.control.journals import Journal, Journals
@@ -148,16 +148,22 @@ class Arrivals:
             async with self._directory.changing(record.organization_id, CONTROL_PLANE) as draft:
                 present = self._directory.runtimes[hello.runtime_id]
                 draft.save(replace(present, version=hello.runtime_version, journal_id=hello.journal_id))
-        await self._keep_account(record, hello.runs_as)
+        await self._keep_accounts(record, hello)
         return went_back
 
-    async def _keep_account(self, record: Runtime, runs_as: str | None) -> None:
-        """People read it before they send: whom a command will run as."""
-        known = self._directory.facts.get(record.endpoint_id, {}).get(ACCOUNT)
-        if runs_as and (known is None or known.value != runs_as):
-            now = self._times.now_ms()
-            said = Fact(endpoint_id=record.endpoint_id, name=ACCOUNT, value=runs_as, source="hello", at_ms=now)
-            await facts.keep(self._directory, record.organization_id, [said])
+    async def _keep_accounts(self, record: Runtime, hello: f.Hello) -> None:
+        """People read it before they send: whom a command will run as, and whom else it may be run as."""
+        known = self._directory.facts.get(record.endpoint_id, {})
+        others = any((tool.name, tool.version) == ("shell", 2) for tool in hello.tools)
+        said = ({ACCOUNT: hello.runs_as} if hello.runs_as else {}) | {ACCOUNTS: others}
+        now = self._times.now_ms()
+        changed = [
+            Fact(endpoint_id=record.endpoint_id, name=name, value=value, source="hello", at_ms=now)
+            for name, value in said.items()
+            if (known[name].value if name in known else False) != value
+        ]
+        if changed:
+            await facts.keep(self._directory, record.organization_id, changed)
 
     def journal_went_back(self, endpoint_id: str, journal_id: str) -> None:
         """A word about an attempt showed it. Known already: nothing more."""

@@ -54,14 +54,14 @@ def last_line(text: str, length: int) -> str | None:
 
 def literal(tool: str, arguments: dict[str, Any], length: int = 400) -> str:
     """A tool call as one says it: the tool, what it shall do, then the other values in their order."""
-    order = sorted(arguments, key=lambda name: name != "action")
+    order = sorted(arguments, key=lambda name: name not in ("action", "run_as"))
     words = [_value(name, arguments[name]) for name in order if arguments[name] is not None]
     return one_line(" ".join([tool, *words]), length)
 
 
 def _value(name: str, value: Any) -> str:
     if isinstance(value, str):
-        return value[:SCANNED]
+        return value[:SCANNED] if name != "run_as" else f"(as {value[:SCANNED]})"
     if isinstance(value, bool):
         return name if value else f"{name}=no"
     if isinstance(value, int | float):

@@ -19,6 +19,7 @@ import msgspec
 
 from caisey import __version__
 from caisey.protocol.frames import Load, Owner
+from caisey.runtime.accounts import Accounts
 from caisey.runtime.agent import Agent, Incarnation, Parts
 from caisey.runtime.attempts import Attempts
 from caisey.runtime.census import AlreadyRunningError, LocalCensus, hold_lock
@@ -125,7 +126,8 @@ async def assembled(state: StateDirectory, journal_dir: Path | None, bridge: Bri
         _count_spool(journal, spool, budget, census)
         clock, attempts = SystemClock(platform), Attempts()
         state.undo.mkdir(mode=0o700, exist_ok=True)
-        toolbox = LocalToolbox(PLATFORM_NAMES[platform.name], state.undo)
+        system = PLATFORM_NAMES[platform.name]
+        toolbox = LocalToolbox(system, state.undo, Accounts(system))
         executor = Executor(
             writer=writer, launcher=launcher, toolbox=toolbox, spool=spool, budget=budget, attempts=attempts,
             clock=clock, me=me,

@@ -57,6 +57,8 @@ class Planned:
     order_in: OrderIn
     cwd: str
     interpreter: str
+    account: str | None = None
+    """Whom it runs as, where that is not the agent's own account."""
 
 
 class Toolbox(Protocol):
@@ -246,7 +248,7 @@ class Executor:
             self._budget.release(name)
             await self._refuse(key, TOO_OLD)
             return False
-        around = Surroundings(account(), planned.cwd, planned.interpreter)
+        around = Surroundings(planned.account or account(), planned.cwd, planned.interpreter)
         try:
             claimed = await self._writer.submit(lambda journal: journal.claim(key, prepared.shelter, around))
         except BaseException:

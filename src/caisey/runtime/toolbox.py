@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from caisey.protocol.frames import ToolReference
+from caisey.runtime.accounts import Account, Accounts, environment
 from caisey.runtime.executor import Planned
 from caisey.runtime.journal import Refusal
 from caisey.runtime.processes import Order
@@ -25,9 +27,10 @@ PLATFORM_NAMES: Final[dict[str, PlatformName]] = {"linux": "linux", "darwin": "m
 class LocalToolbox:
     """Every tool that is defined for this platform."""
 
-    def __init__(self, platform: PlatformName, undo: Path) -> None:
+    def __init__(self, platform: PlatformName, undo: Path, accounts: Accounts | None = None) -> None:
         self._platform = platform
         self._undo = undo
+        self._accounts = accounts
 
     def offers(self) -> tuple[ToolReference, ...]:
         return tuple(tool.reference for tool in on_platform(self._platform))
@@ -55,14 +58,32 @@ class LocalToolbox:
                 "tool.arguments_invalid", f"The tool cannot be run with these arguments: {type(error).__name__}."
             )
 
+        account = self._account(arguments)
+        if isinstance(account, Refusal):
+            return account
+        if account is not None and "cwd" not in arguments:
+            planned = replace(planned, cwd=account.home)
+
         def order_in(folder: str) -> Order:
+            argv, env = planned.argv_in(folder), planned.environment(os.environ, folder)
+            if account is not None:
+                argv, env = (*account.before, *argv), environment(env, account, arguments.get("env", {}))
             return Order(
-                argv=planned.argv_in(folder),
-                env=planned.environment(os.environ, folder),
+                argv=argv,
+                env=env,
                 cwd=planned.cwd,
                 stdin=planned.stdin,
                 files=planned.files,
                 result_fd=planned.result_fd,
             )
 
-        return Planned(order_in, planned.cwd, planned.interpreter)
+        return Planned(order_in, planned.cwd, planned.interpreter, None if account is None else account.name)
+
+    def _account(self, arguments: Mapping[str, Any]) -> Account | Refusal | None:
+        """None: the call names none, so it is the agent's own."""
+        run_as = arguments.get("run_as")
+        if run_as is None:
+            return None
+        if self._accounts is None:
+            return Refusal("runtime.cannot_start", "This agent runs commands as its own account only.")
+        return self._accounts.named(str(run_as))

@@ -6,7 +6,8 @@ their specification.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from caisey.tools.builtins import BUILTINS
 from caisey.tools.definition import PlatformName, Tool
@@ -21,6 +22,16 @@ _NEWEST: Final = {tool.name: tool for tool in sorted(TOOLS, key=lambda tool: too
 def find(name: str, version: int | None = None) -> Tool | None:
     """A tool by name; the newest version where none is given."""
     return _NEWEST.get(name) if version is None else _BY_VERSION.get((name, version))
+
+
+def fitting(name: str, arguments: Mapping[str, Any]) -> Tool | None:
+    """The tool for a call that names no version: the newest one that asks for nothing that the call does not give.
+
+    So a call that names no account is one of version 1, which every runtime has.
+    """
+    versions = sorted((tool for tool in TOOLS if tool.name == name), key=lambda tool: -tool.version)
+    named = (tool for tool in versions if set(tool.arguments_schema.get("required", ())) <= arguments.keys())
+    return next(named, versions[-1] if versions else None)
 
 
 def on_platform(platform: PlatformName) -> tuple[Tool, ...]:

@@ -1,12 +1,14 @@
 """The shells: `shell`, `powershell`, `osascript`. Their streams are all they answer (API.md, result schemas).
 
 Owns their definitions. What they do cannot be known from outside, so their effect is stated by the call, and
-otherwise `mutating`.
+otherwise `mutating`. Version 2 is version 1 with an account that the call names; whoever names none gets version 1.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
+
+from msgspec import structs
 
 from caisey.tools.definition import Check, Schema, Tool
 
@@ -29,6 +31,12 @@ ENVIRONMENT: Final[Schema] = {
     "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$"},
     "additionalProperties": {"type": "string", "maxLength": 32_768, "pattern": _NO_NUL},
     "description": "Variables set on top of the runtime's own.",
+}
+ACCOUNT_COMMAND_LENGTH: Final = 25_000
+"""Characters, in version 2: so that the command is never a file, which its account might not be able to read."""
+RUN_AS: Final[Schema] = {
+    "enum": ["system", "user"],
+    "description": "`user`: the person who is signed in, refused where nobody is. `system`: root.",
 }
 STDIN: Final[Schema] = {
     "type": "string",
@@ -64,6 +72,26 @@ SHELL: Final = Tool(
     verify=Check(tool="shell", version=1),
 )
 
+
+def _with_account(tool: Tool) -> Tool:
+    """Version 2: the account is named. What it runs in is that account's home, unless the call says where."""
+    schema = tool.arguments_schema
+    properties = schema["properties"]
+    named: dict[str, Any] = {
+        **properties,
+        "command": properties["command"] | {"maxLength": ACCOUNT_COMMAND_LENGTH},
+        "cwd": DIRECTORY | {"description": "Where it runs. Default: the home of the account."},
+        "run_as": RUN_AS,
+    }
+    return structs.replace(
+        tool,
+        version=2,
+        summary=f"{tool.summary} As the account that the call names.",
+        platforms=tuple(name for name in tool.platforms if name != "windows"),
+        arguments_schema={**schema, "properties": named, "required": ["command", "run_as"]},
+    )
+
+
 POWERSHELL: Final = Tool(
     name="powershell",
     version=1,
@@ -93,4 +121,9 @@ OSASCRIPT: Final = Tool(
     verify=Check(tool="osascript", version=1),
 )
 
-SHELLS: Final = (SHELL, POWERSHELL, OSASCRIPT)
+SHELLS: Final = (
+    SHELL,
+    POWERSHELL,
+    OSASCRIPT,
+    *(_with_account(tool) for tool in (SHELL, OSASCRIPT)),
+)

@@ -57,7 +57,10 @@ class LimitsBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class ToolCallBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One step. `tool_version` absent: the newest. `effect` may only raise the tool's own, except for shells."""
+    """One step. `effect` may only raise the tool's own, except for shells.
+
+    `tool_version` absent: the newest one whose required arguments are there.
+    """
 
     tool: Annotated[str, Meta(min_length=1, max_length=bounds.NAME_LENGTH)]
     arguments: dict[str, Any]
@@ -178,8 +181,7 @@ def _check_call(one: Any) -> MalformedCall | None:
     """Whether tool and arguments fit each other; what else is wrong with the call is the body's."""
     if not isinstance(one, dict) or not isinstance(one.get("tool"), str):
         return None
-    version = one.get("tool_version")
-    tool = catalogue.find(one["tool"], version if type(version) is int else None)
+    tool = _tool_of(one["tool"], one.get("tool_version"), one.get("arguments"))
     if tool is None:
         fault = ShapeFault(pointer="/tool", expected="a tool that GET /tools lists", found="another name")
         shape = Shape((fault,), outline(one), fingerprint("tool", [fault]))
@@ -195,6 +197,13 @@ def _check_call(one: Any) -> MalformedCall | None:
         for fault in found.faults
     )
     return MalformedCall(tool.name, tool.version, found._replace(faults=pointed), arguments)
+
+
+def _tool_of(name: str, version: Any, arguments: Any) -> Tool | None:
+    """The tool that is named; without a version the newest one that these arguments are for."""
+    if type(version) is int:
+        return catalogue.find(name, version)
+    return catalogue.fitting(name, arguments if isinstance(arguments, dict) else {})
 
 
 def _within(fault: ShapeFault, place: int) -> ShapeFault:
@@ -227,7 +236,7 @@ async def malformed(
 
 def spec_of(one: ToolCallBody, position: int) -> CallSpec:
     """The step as it will be recorded. Raises `action.effect_lowered`."""
-    tool = catalogue.find(one.tool, one.tool_version)
+    tool = _tool_of(one.tool, one.tool_version, one.arguments)
     if tool is None:
         raise Fault("resource.not_found")
     effect = tool.effect_for(one.arguments, stated=one.effect, by_person=True)

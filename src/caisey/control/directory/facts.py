@@ -35,6 +35,8 @@ NAMES: Final[dict[str, dict[str, str]]] = {
 ADDRESSES_KEPT: Final = 64
 ACCOUNT: Final = "runs_as"
 """Whom commands run as, by `hello`."""
+ACCOUNTS: Final = "runs_as_others"
+"""Whether a call may name another account there, by `hello`: a shell in version 2."""
 
 
 def known(directory: Directory, endpoint: Endpoint) -> dict[str, Fact]:

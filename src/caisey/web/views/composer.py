@@ -21,6 +21,9 @@ Document = dict[str, Any]
 SHELLS: Final = ("shell", "powershell", "osascript")
 MAX_STEPS: Final = 50
 ARGUMENT: Final = "arg."
+RUN_AS: Final = "run_as"
+ROOT: Final = "root"
+"""An agent of this account can run a command as anybody."""
 STEPS_BYTES: Final = 1024 * 1024
 FILE_BYTES: Final = 128 * 1024
 """What fits into one `file_write`, in base64."""
@@ -88,6 +91,8 @@ class Composer(NamedTuple):
     runs_on: str
     client: str
     account: str
+    accounts: tuple[tuple[str, str], ...]  # (run_as, words): what a person may choose; none where there is no choice
+    run_as: str
     waits: str
     blocked: str
     fault: Any
@@ -126,6 +131,8 @@ def step_of(draft: Draft, tool: Document | None) -> Document:
     schema = tool["arguments_schema"]["properties"] if tool else {}
     arguments: Document = {}
     for name, text in draft.values.items():
+        if name == RUN_AS and name not in schema:
+            continue  # it belongs to the tool that was chosen before
         found, value = _value(schema.get(name, {}), text, name)
         if found:
             arguments[name] = value
@@ -186,6 +193,8 @@ class Place(NamedTuple):
     client: str
     account: str
     os: str
+    signed_in: str  # who, as far as is known
+    others: bool  # a command may be run as somebody else than the agent
     waits: bool
     blocked: str
 
@@ -204,11 +213,15 @@ def place_of(session: Document, endpoint: Document | None, *, may_send: bool) ->
     elif endpoint["removing"]:
         blocked = WORDS["composer.removing"]
     user = (facts.get("runs_as") or {}).get("value")
+    others = bool((facts.get("runs_as_others") or {}).get("value")) and user == ROOT
+    signed_in = (facts.get("signed_in_users") or {}).get("value")
     return Place(
         computer=computer,
         client=one_line(session["client"] or "", 60),
         account=word("composer.as", user=one_line(str(user), 40)) if user else WORDS["composer.as_agent"],
         os=str((facts.get("os") or {}).get("value") or ""),
+        signed_in=one_line(", ".join(map(str, signed_in)), 60) if isinstance(signed_in, list) else "",
+        others=others,
         waits=endpoint is not None and not endpoint["sendable"]["value"],
         blocked=blocked,
     )
@@ -224,7 +237,7 @@ def composer_of(
     shell = name in SHELLS
     invalid = _invalid(fault, len(draft.steps))
     every = () if tool is None else tuple(_fields(tool, draft.values, invalid))
-    fields = tuple(f for f in every if f.name != "command")
+    fields = tuple(f for f in every if f.name not in ("command", RUN_AS))
     effect = _effect(tool, draft)
     return Composer(
         tool=name,
@@ -245,11 +258,25 @@ def composer_of(
         runs_on=word("composer.runs_on", computer=place.computer),
         client=place.client,
         account=place.account,
+        accounts=_accounts(place, tool, draft.values.get(RUN_AS, "")),
+        run_as=draft.values.get(RUN_AS, ""),
         waits=word("composer.waits", computer=place.computer) if place.waits else "",
         blocked=place.blocked,
         fault=fault,
         computer=place.computer,
     )
+
+
+def _accounts(place: Place, tool: Document | None, chosen: str) -> tuple[tuple[str, str], ...]:
+    """Whom it may be run as. The agent's own account stands first: it is the one that every agent has.
+
+    What was chosen for an earlier command stays to be seen, also where it can no longer be had.
+    """
+    if tool is None or RUN_AS not in tool["arguments_schema"]["properties"] or not (place.others or chosen):
+        return ()
+    user = word("composer.as.user_named", user=place.signed_in) if place.signed_in else WORDS["composer.as.user"]
+    system = (("system", WORDS["composer.as.system"]),) if chosen == "system" else ()
+    return (("", place.account), *system, ("user", user))
 
 
 def warning_of(draft: Draft, os: str) -> str:

@@ -36,7 +36,7 @@ ORDER: Final = (
     "addresses",
     "serial",
 )
-HIDDEN: Final = frozenset({"practice"})
+HIDDEN: Final = frozenset({"practice", "runs_as_others"})
 
 PICTURE_WIDTH: Final = 1000
 TICKS: Final = 5

@@ -167,6 +167,17 @@ document.addEventListener("change", (event) => {
   if (event.target.matches?.("[data-composer] [data-tool]")) press("tool");
 });
 
+/** Nothing of an earlier command is lost: what has no field here, or is not offered any more, goes with it all the same. */
+function put(field, name, value) {
+  if (!field) {
+    field = Object.assign(document.createElement("input"), { type: "hidden", name: `arg.${name}` });
+    form().append(field);
+  } else if (field.tagName === "SELECT" && ![...field.options].some((option) => option.value === value)) {
+    field.add(new Option(value, value));
+  }
+  field.value = value;
+}
+
 /** `caisey:compose` with {tool, arguments, effect}: what the page puts into the composer (edit this command). */
 document.addEventListener("caisey:compose", async ({ detail }) => {
   const select = form()?.querySelector("[data-tool]");
@@ -176,8 +187,7 @@ document.addEventListener("caisey:compose", async ({ detail }) => {
     await press("tool");
   }
   for (const [name, value] of Object.entries(detail.arguments ?? {})) {
-    const field = form().elements.namedItem(`arg.${name}`);
-    if (field) field.value = typeof value === "string" ? value : JSON.stringify(value);
+    put(form().elements.namedItem(`arg.${name}`), name, typeof value === "string" ? value : JSON.stringify(value));
   }
   choose(detail.effect);
   const field = command() ?? form().querySelector(".composer-fields input");
