@@ -71,6 +71,13 @@ def test_the_words_of_a_command_keep_their_borders(stub: Stub, caisey: Cli) -> N
     }
 
 
+def test_a_command_as_whoever_is_signed_in(stub: Stub, caisey: Cli) -> None:
+    stub.on_prompt = answers()
+    caisey("prompt", "ACCT-07", "--as", "user", "--", "id")
+    [sent] = stub.sent("POST", "/sessions/.*/prompts")
+    assert sent.body["tool_calls"] == [{"tool": "shell", "arguments": {"run_as": "user", "command": "id"}}]
+
+
 def test_windows_gets_powershell(stub: Stub, caisey: Cli) -> None:
     stub.endpoint("WIN-1", facts={"os": {"value": "windows"}})
     stub.on_prompt = answers()
@@ -494,6 +501,8 @@ def test_an_existing_session_is_used(stub: Stub, caisey: Cli) -> None:
         (["prompt", "ACCT-07", "--json-calls", "/nonexistent"], "cannot be read"),
         (["prompt", "ACCT-07", "uptime"], "unexpected extra argument"),
         (["prompt", "ACCT-07", "--text", "why", "--reads-only"], "--text takes no effect"),
+        (["prompt", "ACCT-07", "--as", "root", "--", "b"], "'root' is nobody"),
+        (["prompt", "ACCT-07", "--as", "user", "--tool", "service"], "--as is for commands"),
     ],
 )
 def test_a_command_line_that_does_not_fit(stub: Stub, caisey: Cli, arguments: list[str], words: str) -> None:

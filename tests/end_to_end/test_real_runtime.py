@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import signal
 import stat
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,11 +44,11 @@ class Agent:
         assert token not in done.stdout + done.stderr
         return self
 
-    def run(self) -> Agent:
+    def run(self, *program: str) -> Agent:
+        """`program`: another one than the product's own, which is that with something of the machine replaced."""
+        words = [*(program or (*command(), "runtime")), "run", "--state-dir", str(self.state_dir)]
         with (self.state_dir.parent / f"{self.state_dir.name}.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command(), "runtime", "run", "--state-dir", str(self.state_dir)], stdout=log, stderr=log
-            )
+            self._process = subprocess.Popen(words, stdout=log, stderr=log)
         return self
 
     def _where(self) -> list[str]:
@@ -78,10 +82,10 @@ def endpoints(api: Api) -> set[str]:
     return {e["id"] for e in api.get("/endpoints", limit=200)["items"]}
 
 
-def enrolled(api: Api, make: Make, **more: Path) -> tuple[Agent, str]:
+def enrolled(api: Api, make: Make, *program: str, **more: Path) -> tuple[Agent, str]:
     """A running runtime and its new endpoint. Runtimes of one test machine share a fingerprint: they are told apart."""
     before = endpoints(api)
-    one = make(**more).enroll(token(api)).run()
+    one = make(**more).enroll(token(api)).run(*program)
     new = endpoints(api) - before
     assert len(new) == 1
     endpoint_id = new.pop()
@@ -102,6 +106,31 @@ def test_a_real_command(api: Api, agent: Make) -> None:
         api.wait_verdict(api.ask(session, shell(line)), wanted)
     late = api.ask(session, shell("sleep 30", limits={"time_ms": 500}))
     api.wait_verdict(late, ("timed_out", "partly"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="takes root and setpriv")
+def test_a_command_as_whoever_is_signed_in(api: Api, agent: Make, tmp_path: Path) -> None:
+    """The printer is the user's, not the system's. Where nobody is there, that is said."""
+    sessions = tmp_path / "sessions"
+    sessions.mkdir()
+    _, endpoint_id = enrolled(api, agent, sys.executable, "-m", "tests.runtime.signed_in", str(sessions))
+    session = api.open_session(endpoint_id)
+    asked = {"tool": "shell", "arguments": {"command": "id -un", "run_as": "user", "cwd": "/"}, "effect": "read_only"}
+    facts = api.get(f"/endpoints/{endpoint_id}")["facts"]
+    assert (facts["runs_as"]["value"], facts["runs_as_others"]["value"]) == ("root", True)
+
+    prompt = api.wait_verdict(api.ask(session, asked), ("refused", "no"))
+    verdict = views.attempts(prompt)[-1]["verdict"]
+    assert verdict["code"] == "runtime.cannot_start"
+    assert "Nobody is signed in there now" in json.dumps(verdict), verdict
+    assert views.call(prompt)["tool_version"] == 2
+
+    (sessions / "1").write_text("USER=nobody\nCLASS=user\nACTIVE=1\nSEAT=seat0\n")
+    prompt = api.wait_verdict(api.ask(session, asked), ("answered", "yes"))
+    assert api.output(views.call(prompt)["id"]) == b"nobody\n"
+    own = api.wait_verdict(api.ask(session, shell("id -un")), ("answered", "yes"))
+    assert api.output(views.call(own)["id"]) == b"root\n"
+    assert views.call(own)["tool_version"] == 1
 
 
 def test_a_cancelled_tree_is_gone(api: Api, agent: Make, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ HERE = Place("ACCT-07", "Client", "as root", "linux", "", others=False, waits=Fa
 
 
 def tool(name: str) -> dict[str, Any]:
-    return next(one for one in DOCUMENTS if one["name"] == name)
+    return max((one for one in DOCUMENTS if one["name"] == name), key=lambda one: int(one["version"]))
 
 
 def typed(**fields: str) -> Draft:
@@ -93,6 +93,28 @@ def test_the_right_shell_comes_first() -> None:
     offered = [name for _, names in windows.groups for name, _ in names]
     assert "osascript" not in offered
     assert "service" in offered
+
+
+def test_whom_it_runs_as_is_chosen_where_there_is_a_choice() -> None:
+    """An agent of root that says it can. Elsewhere its own account is said, and nothing is to be chosen."""
+    only = composer_of(HERE, DOCUMENTS, Draft())
+    assert (only.accounts, only.account) == ((), "as root")
+    there = HERE._replace(others=True, signed_in="anna")
+    shown = composer_of(there, DOCUMENTS, typed(tool="shell", arg__command="id", arg__run_as="user"))
+    assert shown.accounts == (("", "as root"), ("user", "as whoever is signed in (anna when last asked)"))
+    assert shown.run_as == "user"
+    assert "run_as" not in [field.name for field in shown.more]
+    assert composer_of(there, DOCUMENTS, Draft(tool="service")).accounts == ()
+    windows = composer_of(there._replace(os="windows"), DOCUMENTS, Draft(tool="shell"))
+    assert windows.accounts == ()
+
+
+def test_an_account_that_was_chosen_is_never_lost() -> None:
+    draft = typed(tool="shell", arg__command="id", arg__run_as="system")
+    assert step_of(draft, tool("shell"))["arguments"] == {"command": "id", "run_as": "system"}
+    assert [value for value, _ in composer_of(HERE, DOCUMENTS, draft).accounts] == ["", "system", "user"]
+    other = typed(tool="service", arg__name="cups", arg__action="status", arg__run_as="user")
+    assert "run_as" not in step_of(other, tool("service"))["arguments"]
 
 
 def test_steps_are_kept_in_the_form_and_come_back() -> None:
