@@ -62,7 +62,7 @@ class LocalToolbox:
         if isinstance(account, Refusal):
             return account
         if account is not None and "cwd" not in arguments:
-            planned = replace(planned, cwd=account.home)
+            planned = replace(planned, cwd=account.home if Path(account.home).is_dir() else planned.cwd)
 
         def order_in(folder: str) -> Order:
             argv, env = planned.argv_in(folder), planned.environment(os.environ, folder)

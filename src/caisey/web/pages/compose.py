@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from caisey.control.access import Role
-from caisey.web.views.composer import Draft, Place, composer_of, place_of
+from caisey.web.views.composer import ACCOUNTS, RUN_AS, Draft, Place, composer_of, place_of
 from caisey.web.visit import Visit
 
 Document = dict[str, Any]
@@ -47,7 +47,9 @@ async def context_at(
     tools, snippets = await asyncio.gather(
         visit.inside.get("/tools", limit=LISTED), visit.inside.get("/snippets", limit=LISTED)
     )
-    draft = draft or Draft(tool=visit.query.get("tool", "")[:64])
+    chosen = visit.query.get("as", "")
+    values = {RUN_AS: chosen} if chosen in ACCOUNTS else {}
+    draft = draft or Draft(tool=visit.query.get("tool", "")[:64], values=values)
     shown = composer_of(place, tools["items"], draft, warning=warning, fault=fault)
     return {
         "composer": shown,

@@ -16,7 +16,7 @@ from caisey.web.inside import ApiFault
 from caisey.web.page import Page, Reply, render, see_other
 from caisey.web.pages.compose import LISTED, composer_context
 from caisey.web.pages.session import endpoint_of, page_of
-from caisey.web.views.composer import MAX_STEPS, Draft, draft_of, step_of, warning_of
+from caisey.web.views.composer import ACCOUNTS, MAX_STEPS, Draft, draft_of, step_of, warning_of
 from caisey.web.visit import Visit
 
 Document = dict[str, Any]
@@ -44,8 +44,9 @@ async def compose(visit: Visit) -> Reply:
         body = {"tool_calls": steps, "side_by_side": draft.side_by_side}
         await visit.inside.post(f"/sessions/{session['id']}/prompts", body, key=visit.form.key)
         if visit.fragment:
-            return await shown(Draft(tool=draft.tool))
-        return see_other(f"/sessions/{session['id']}#now")
+            return await shown(draft.following())
+        query = f"?as={draft.run_as}" if draft.run_as in ACCOUNTS else ""
+        return see_other(f"/sessions/{session['id']}{query}#now")
 
     return await pressed(visit, system_of(endpoint), shown, send)
 
@@ -92,7 +93,7 @@ async def _send(
     if add:
         if len(steps) > MAX_STEPS:
             return await shown(draft)
-        return await shown(Draft(tool=draft.tool, steps=tuple(steps), side_by_side=draft.side_by_side))
+        return await shown(replace(draft.following(), steps=tuple(steps), side_by_side=draft.side_by_side))
     try:
         return await send(steps, draft)
     except ApiFault as fault:

@@ -22,6 +22,7 @@ SHELLS: Final = ("shell", "powershell", "osascript")
 MAX_STEPS: Final = 50
 ARGUMENT: Final = "arg."
 RUN_AS: Final = "run_as"
+ACCOUNTS: Final = ("user", "system")
 ROOT: Final = "root"
 """An agent of this account can run a command as anybody."""
 STEPS_BYTES: Final = 1024 * 1024
@@ -45,7 +46,16 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def empty(self) -> bool:
         """Whether nothing was typed for the newest step."""
-        return not any(value.strip() for value in self.values.values())
+        return not any(value.strip() for name, value in self.values.items() if name != RUN_AS)
+
+    @property
+    def run_as(self) -> str:
+        """Whom it is to run as; empty: as the agent."""
+        return self.values.get(RUN_AS, "")
+
+    def following(self) -> Draft:
+        """For what comes after it: the same tool, as the same account. Nobody is somebody else without a choice."""
+        return Draft(tool=self.tool, values={RUN_AS: self.run_as} if self.run_as else {})
 
 
 class Field(NamedTuple):
@@ -258,8 +268,8 @@ def composer_of(
         runs_on=word("composer.runs_on", computer=place.computer),
         client=place.client,
         account=place.account,
-        accounts=_accounts(place, tool, draft.values.get(RUN_AS, "")),
-        run_as=draft.values.get(RUN_AS, ""),
+        accounts=_accounts(place, tool, draft.run_as),
+        run_as=draft.run_as,
         waits=word("composer.waits", computer=place.computer) if place.waits else "",
         blocked=place.blocked,
         fault=fault,

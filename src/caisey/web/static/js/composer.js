@@ -168,7 +168,7 @@ document.addEventListener("change", (event) => {
 });
 
 /** Nothing of an earlier command is lost: what has no field here, or is not offered any more, goes with it all the same. */
-function put(field, name, value) {
+function fill(field, name, value) {
   if (!field) {
     field = Object.assign(document.createElement("input"), { type: "hidden", name: `arg.${name}` });
     form().append(field);
@@ -187,7 +187,7 @@ document.addEventListener("caisey:compose", async ({ detail }) => {
     await press("tool");
   }
   for (const [name, value] of Object.entries(detail.arguments ?? {})) {
-    put(form().elements.namedItem(`arg.${name}`), name, typeof value === "string" ? value : JSON.stringify(value));
+    fill(form().elements.namedItem(`arg.${name}`), name, typeof value === "string" ? value : JSON.stringify(value));
   }
   choose(detail.effect);
   const field = command() ?? form().querySelector(".composer-fields input");
