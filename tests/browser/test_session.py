@@ -86,6 +86,16 @@ def test_from_attention_to_step_three_sent_in_three_presses(page: Page, desk: De
     assert [f["arguments"]["command"] for f in desk.runtime.dispatches()] == ["stop spooler", "look", "start spooler"]
 
 
+def test_the_number_beside_attention_is_right_while_one_works(page: Page, desk: Desk) -> None:
+    """The session's own stalls count at once; what happens elsewhere is asked for every minute."""
+    open_session(page, desk)
+    number = page.locator("[data-attention-count]")
+    before = int(number.inner_text() or 0)
+    desk.ask(shell("look"), script=answers(b"no\n", exit_code=1))
+    now_says(page, "The command reported an error")
+    expect(number).to_have_text(str(before + 1), timeout=SLOWLY)
+
+
 def test_output_grows_while_one_looks_and_a_question_is_answered(page: Page, fleet: Fleet) -> None:
     desk = new_desk(fleet, stall_after_s=0.5)
     gate = Gate()

@@ -1,8 +1,9 @@
-// The number beside Attention, kept right on pages that follow the organization's stream.
+// The number beside Attention, kept right: by what happens, and where a page follows one session only, by the minute.
 
 import { onEvents } from "./live.js";
 
 const PAUSE_MS = 1_500;
+const LOOK_EVERY_MS = 60_000;
 const SAYS_SOMETHING = /^(attention|tool_call|prompt|endpoint|runtime)\.|^attempt\.(held|noticed|approval|ended|verdict)/;
 let planned = null;
 
@@ -22,4 +23,10 @@ async function count() {
 
 onEvents((events) => {
   if (events.some((one) => SAYS_SOMETHING.test(one.type))) planned ??= setTimeout(count, PAUSE_MS);
+});
+setInterval(() => {
+  if (!document.hidden) planned ??= setTimeout(count, PAUSE_MS);
+}, LOOK_EVERY_MS);
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) planned ??= setTimeout(count, PAUSE_MS);
 });
