@@ -19,7 +19,7 @@ LOOKED_AT_EVERY_S = 1
 """How long a program may go on with what the file said before."""
 
 MOST_SWITCHES = 1000
-"""Of two threads that want the interpreter for a fifth of a second: it is handed on every 5 ms: some 130, and 9,000 where waits end at once."""
+"""Of two threads that want the interpreter for a fifth of a second: some 130, and 9,000 where waits end at once."""
 
 _TWO_THREADS = """
 import resource, threading, time
