@@ -85,7 +85,7 @@ async def shown(call: Call, row: Row, now_ms: int) -> AttentionItem:
     return AttentionItem(
         id=row.key,
         type=row.type,
-        label=row.label,
+        label=said.get("label", row.label),  # the row's own says times of day in UTC
         since=at(row.since_ms),
         due_at=at(row.due_ms),
         owner=row.owner,
