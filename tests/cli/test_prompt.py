@@ -73,7 +73,9 @@ def test_the_words_of_a_command_keep_their_borders(stub: Stub, caisey: Cli) -> N
 
 def test_a_command_as_whoever_is_signed_in(stub: Stub, caisey: Cli) -> None:
     stub.on_prompt = answers()
-    caisey("prompt", "ACCT-07", "--as", "user", "--", "id")
+    done = caisey("prompt", "ACCT-07", "--as", "user", "--", "id")
+    assert "ACCT-07" in done.err
+    assert "(as user) id" in done.err
     [sent] = stub.sent("POST", "/sessions/.*/prompts")
     assert sent.body["tool_calls"] == [{"tool": "shell", "arguments": {"run_as": "user", "command": "id"}}]
 

@@ -103,8 +103,9 @@ def one_line(call: Call) -> str:
     arguments = call.get("arguments")
     if not isinstance(arguments, dict):
         return str(call.get("tool"))
-    if set(arguments) == {"command"} and isinstance(arguments["command"], str):
-        return arguments["command"]
+    if arguments.keys() - {"run_as"} == {"command"} and isinstance(arguments["command"], str):
+        account = f"(as {arguments['run_as']}) " if "run_as" in arguments else ""
+        return account + arguments["command"]
     words = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in arguments.items()]
     return " ".join([str(call.get("tool")), *words])
 
