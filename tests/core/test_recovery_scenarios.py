@@ -406,6 +406,17 @@ def test_a_silent_command_gets_a_notice_and_goes_on() -> None:
     assert world.verdict() == "answered/yes"
 
 
+def test_silence_is_judged_by_the_interval_that_is_stated_now() -> None:
+    """The first command of a session starts while the agent still beats slowly: it is asked about as early as the next."""
+    world = World(Policy(heartbeat_interval_s=15))
+    world.set_runtime("R1", heartbeat_interval_ms=15_000)
+    world.prompt()
+    world.run()
+    world.set_runtime("R1", heartbeat_interval_ms=3_000)
+    assert "attempt.reconcile_asked" not in world.advance(5_900)
+    assert "attempt.reconcile_asked" in world.advance(200)
+
+
 def test_nobody_is_called_silent_in_the_grace_of_a_start() -> None:
     """The control plane was away itself: what it did not hear is no silence of the command."""
     world = World(Policy(heartbeat_interval_s=100))

@@ -151,7 +151,7 @@ def due_of(a: Attempt, view: EndpointView) -> int:
         if a.asked_at_ms is None or proof > a.asked_at_ms:
             runtime = view.runtime(a.runtime_id) if a.runtime_id else None
             interval = runtime.heartbeat_interval_ms if runtime else view.policy.ms("heartbeat_interval")
-            return max(due, proof + 2 * interval)
+            return proof + 2 * interval if proof else due  # by what it states now, not by what it stated then
     elif a.check_due_ms is not None:  # a runtime was asked to prove that it answers
         if a.hold is None:
             return max(due, a.check_due_ms)
