@@ -407,7 +407,7 @@ def test_a_silent_command_gets_a_notice_and_goes_on() -> None:
 
 
 def test_silence_is_judged_by_the_interval_that_is_stated_now() -> None:
-    """The first command of a session starts while the agent still beats slowly: it is asked about as early as the next."""
+    """The first command of a session starts while the agent still beats slowly: it is missed as early as the next."""
     world = World(Policy(heartbeat_interval_s=15))
     world.set_runtime("R1", heartbeat_interval_ms=15_000)
     world.prompt()
