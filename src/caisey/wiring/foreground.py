@@ -16,11 +16,13 @@ from typing import Final
 
 import structlog
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from caisey.api.sliced_socket import SlicedWebSocket
 from caisey.protocol import limits
 from caisey.settings import ServerSettings
 from caisey.wiring.control_plane import ControlPlane, build_control_plane
+from caisey.wiring.door import Door
 
 logger = structlog.get_logger(__name__)
 
@@ -46,6 +48,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, plane: ControlPlane) -> None:
         super().__init__(config)
         self._plane = plane
+        self._doors: list[Door] = []
 
     def end(self) -> None:
         """As SIGTERM does; from any thread."""
@@ -55,8 +58,21 @@ class _Server(uvicorn.Server):
         """Also ends where a loop of the control plane ended."""
         return await super().on_tick(counter) or self._plane.failed.is_set()
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, with doors of our own: see `door`."""
+        await super().startup(sockets=[])
+        for listening in sockets or ():
+            door = Door(listening, self._protocol, self.config.ssl)
+            door.open()
+            self._doors.append(door)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return HttpToolsProtocol(self.config, self.server_state, self.lifespan.state)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Streams would keep their connections for ever."""
+        for door in self._doors:
+            door.close()
         self._plane.drain()
         await super().shutdown(sockets)
 
