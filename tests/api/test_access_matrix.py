@@ -18,7 +18,7 @@ import pytest
 
 from caisey.api.call import PREFIX, Route
 from caisey.api.table import ROUTES
-from caisey.control.access import RANK, Role
+from caisey.control.roles import RANK, Role
 from tests.api.plane import Api, Plane, shell
 
 ROLES = list(Role)

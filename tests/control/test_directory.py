@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caisey.control.access import RANK, Access, Principal, Role
+from caisey.control.access import Access, Principal
 from caisey.control.clock import SystemClock
 from caisey.control.directory import client_groups, enrollment, enrollment_tokens, facts, organizations, tokens
 from caisey.control.directory.answered import KEPT_MS, AnsweredWrites
@@ -21,6 +21,7 @@ from caisey.control.directory.enrollment_tokens import Wanted
 from caisey.control.directory.organizations import LOCAL
 from caisey.control.directory.records import COLUMNS, Endpoint, Machine, Organization, PolicyLevel, Record, Runtime
 from caisey.control.directory.store import Directory
+from caisey.control.roles import RANK, Role, may_everywhere, may_in, may_somewhere, reach, role_in
 from caisey.core.errors import Fault
 from caisey.core.events import Actor
 from caisey.core.policy import PolicyFields
@@ -426,16 +427,38 @@ principals = st.builds(
     organization_id=st.just("o"),
     role=st.sampled_from(Role),
     client_groups=groups,
+    group_roles=st.dictionaries(st.sampled_from(["a", "b", "c"]), st.none() | st.sampled_from(Role)),
+    least=st.sampled_from(Role),
 )
+places = st.none() | st.sampled_from(["a", "b", "c", "made later"])
 
 
-@given(principals, principals, st.none() | st.sampled_from(["a", "b", "c"]), st.sampled_from(Role))
-def test_who_is_within_another_may_and_sees_no_more(
-    inner: Principal, outer: Principal, group: str | None, role: Role
+@given(principals, principals, places, st.sampled_from(Role))
+def test_who_is_covered_by_another_may_and_sees_no_more(
+    inner: Principal, outer: Principal, place: str | None, role: Role
 ) -> None:
-    if inner.within(outer):
-        assert outer.may(role) or not inner.may(role)
-        assert outer.sees_group(group) or not inner.sees_group(group)
+    if outer.covers(inner):
+        assert may_somewhere(outer, role) or not may_somewhere(inner, role)
+        assert may_everywhere(outer, role) or not may_everywhere(inner, role)
+        assert may_in(outer, place, role) or not may_in(inner, place, role)
+        assert outer.sees_group(place) or role_in(inner, place) is None
+        assert outer.sees_reach_of(inner)
+
+
+@given(principals, places)
+def test_what_is_held_everywhere_is_held_in_each_place(principal: Principal, place: str | None) -> None:
+    if principal.everywhere:
+        assert principal.sees_group(place)
+    only, groups = reach(principal, principal.least)
+    assert principal.sees_group(place) == ((place in groups) is only)
+
+
+@given(principals, principals)
+def test_nobody_who_is_no_more_than_covered_is_refused(one: Principal, other: Principal) -> None:
+    """The other half: a rule that covers nobody would pass the tests above."""
+    assert one.asking(Role.VIEWER).covers(one)
+    if other.client_groups is None and not other.group_roles and other.role is Role.OWNER:
+        assert other.covers(one)
 
 
 def test_roles_are_in_one_order() -> None:

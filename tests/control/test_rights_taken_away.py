@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from caisey.control import joining, totp
-from caisey.control.access import Access, Principal, Role, principal_of_member
+from caisey.control.access import Access, Principal, principal_of_member
 from caisey.control.browser_sessions import COOKIE, BrowserSessions
 from caisey.control.directory import (
     browser_sessions,
@@ -25,6 +25,7 @@ from caisey.control.directory.answered import AnsweredWrites
 from caisey.control.directory.members import MemberChange
 from caisey.control.directory.records import Member
 from caisey.control.origins import Origins
+from caisey.control.roles import Role
 from caisey.control.sign_in import SignIn
 from caisey.control.throttle import place_of
 from caisey.core.errors import Fault

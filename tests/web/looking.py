@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import msgspec
 
-from caisey.control.access import Role
+from caisey.control.roles import Role
 from caisey.core.awareness import present_awareness
 from caisey.core.present import present_prompt, present_session
 from caisey.core.scene import PLAINLY, Telling

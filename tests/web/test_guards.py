@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from caisey.control.access import RANK, Role
+from caisey.control.roles import RANK, Role
 from caisey.web.page import OpenPage, Page
 from caisey.web.table import OPEN_PAGES, PAGES
 from tests.api.plane import TLS, Api, Plane

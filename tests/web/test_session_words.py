@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 import pytest
 from msgspec.structs import replace
 
-from caisey.control.access import Role
+from caisey.control.roles import Role
 from caisey.core.attempt import Attempt, Stream
 from caisey.core.events import AttemptFinished, Shape, Verdict
 from caisey.core.session import Session

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Literal
 
 from caisey.api.documents import Document
-from caisey.control.access import Role
+from caisey.api.group_roles import GroupRole
 from caisey.control.directory.sign_in_records import Keys, LinkKind, Theme
+from caisey.control.roles import Role
 
 
 class OrganizationNamed(Document, frozen=True, kw_only=True):
@@ -47,6 +48,7 @@ class MeShown(Document, frozen=True, kw_only=True):
     name: str
     role: Role
     client_group_ids: list[str] | None
+    group_roles: list[GroupRole]
     organization: OrganizationNamed
     account: AccountShown | None
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 import msgspec
 from litestar import Request
 
-from caisey.control.access import Principal, Role
+from caisey.control.access import Principal
+from caisey.control.roles import Role
 
 if TYPE_CHECKING:
     from caisey.api.services import Services
@@ -72,7 +73,8 @@ Work = Callable[[Call, "Claim"], Awaitable[Answer]]
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """One line of the table. `role` is the least one; `whole_organization`: not for who is limited to client groups.
+    """One line of the table. `role` is the least one; it has to be held somewhere, and `principal` sees where;
+    `whole_organization`: not for whose role is not enough in every client group.
     `again` shows what a write has made, from its id, where the first answer was lost before it could be kept."""
 
     method: Method

@@ -11,7 +11,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import field
 
-from caisey.control.access import Role
+from caisey.api.group_roles import GroupRole
+from caisey.control.roles import Role
 from caisey.core.policy import PolicyFields
 from caisey.protocol.fields import Effect
 
@@ -97,12 +98,14 @@ class EnrollmentTokenMade(Document, frozen=True, kw_only=True):
 
 
 class TokenShown(Document, frozen=True, kw_only=True):
-    """One API token. `client_group_ids` null: every client group."""
+    """One API token. `role` counts in `client_group_ids` (null: every client group), but where `group_roles` names
+    another."""
 
     id: str
     name: str
     role: Role
     client_group_ids: list[str] | None
+    group_roles: list[GroupRole]
     created_at: str
     created_by: str
     expires_at: str | None
@@ -116,13 +119,15 @@ class TokenMade(TokenShown, frozen=True, kw_only=True):
 
 
 class MemberShown(Document, frozen=True, kw_only=True):
-    """One person. `client_group_ids` null: every client group."""
+    """One person. `role` counts in `client_group_ids` (null: every client group), but where `group_roles` names
+    another."""
 
     id: str
     name: str
     email: str
     role: Role
     client_group_ids: list[str] | None
+    group_roles: list[GroupRole]
     created_at: str
     can_sign_in: bool
     second_factor: bool

@@ -14,6 +14,7 @@ from caisey.api.call import Call
 from caisey.control.access import Principal
 from caisey.control.directory import endpoints
 from caisey.control.directory.records import Endpoint
+from caisey.control.roles import reach
 from caisey.core.errors import Fault
 from caisey.core.session import Prompt, Session
 from caisey.core.tool_call import ToolCall
@@ -39,8 +40,9 @@ async def session(call: Call, session_id: str) -> Session:
     if organization_id != call.principal.organization_id:
         raise Fault("resource.not_found")
     found = await call.services.sessions.read(session_id)
-    if found is None or not call.principal.sees_group(found.client_group_id):
+    if found is None:
         raise Fault("resource.not_found")
+    call.principal.require_group(found.client_group_id)
     return found
 
 
@@ -50,8 +52,9 @@ def session_to_work_on(call: Call, session_id: str) -> Session:
     if sessions.organization_of(session_id) != call.principal.organization_id:
         raise Fault("resource.not_found")
     found = sessions.peek(session_id)
-    if found is None or not call.principal.sees_group(found.client_group_id):
+    if found is None:
         raise Fault("resource.not_found")
+    call.principal.require_group(found.client_group_id)
     workable(call, found)
     return found
 
@@ -83,9 +86,17 @@ def workable(call: Call, found: Session) -> Endpoint:
     return endpoints.find(call.services.directory, call.principal, found.endpoint_id)
 
 
+def condition_of(table: str = "") -> str:
+    """The condition that every table with a client group is read with, for what `in_sight` gives as ?1 and ?2.
+    `table`: its name in the statement, where that has several."""
+    of = f"{table}." if table else ""
+    is_named = f"coalesce({of}client_group_id, '') IN (SELECT value FROM json_each(?2, '$.groups'))"  # noqa: S608  # constants only
+    return f"{of}organization_id = ?1 AND (?2 IS NULL OR ({is_named}) = json_extract(?2, '$.only'))"
+
+
 def in_sight(principal: Principal) -> tuple[str, str | None]:
-    """What ?1 and ?2 are in `organization_id = ?1 AND (?2 IS NULL OR client_group_id IN (SELECT value FROM
-    json_each(?2)))`, the condition that every table with a client group is read with."""
-    if principal.client_groups is None:
+    """What the principal's role is enough for: in every client group (None), in some only, or in all but some."""
+    only, groups = reach(principal, principal.least)
+    if not only and not groups:
         return principal.organization_id, None
-    return principal.organization_id, msgspec.json.encode(sorted(principal.client_groups)).decode()
+    return principal.organization_id, msgspec.json.encode({"only": int(only), "groups": groups}).decode()

@@ -22,6 +22,7 @@ from caisey.api.services import Services
 from caisey.control import csrf
 from caisey.control.access import Principal
 from caisey.control.directory.answered import Answered, Claim
+from caisey.control.roles import may_somewhere
 from caisey.core.errors import Fault
 
 AnyRequest = Request[Any, Any, Any]
@@ -57,10 +58,10 @@ def handler_of(route: Route, services: Services) -> HTTPRouteHandler:
 
 def admit(route: Route, services: Services, request: AnyRequest) -> Principal:
     """Who asks, if they may ask this at all."""
-    principal = _who_asks(services, request)
-    if not principal.may(route.role):
+    principal = _who_asks(services, request).asking(route.role)
+    if not may_somewhere(principal, route.role):
         raise Fault("access.role_too_low", f"This needs the role {route.role.value}.")
-    if route.whole_organization and principal.client_groups is not None:
+    if route.whole_organization and not principal.everywhere:
         raise Fault("access.group_limited")
     return principal
 

@@ -1,8 +1,8 @@
-"""Who may do what: roles, client-group limits, and the leases of open streams.
+"""Who may do what: who asks, what they see, and the leases of open streams.
 
-Owns the order of roles, `Principal` and its questions, and how long a stream may stay open. Which role a route needs
-stands in the route table; which record an id means is for the directory. What one may not see answers as what does not
-exist: a caller never learns which of the two it was.
+Owns `Principal` and its questions (which role is held where is `roles`'), and how long a stream may stay open. Which
+role a route needs stands in the route table; which record an id means is for the directory. What one may not see
+answers as what does not exist: a caller never learns which of the two it was.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import hashlib
 import hmac
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from msgspec.structs import replace
 
+from caisey.control.roles import Held, Role, covers, may_everywhere, may_in, places_of, role_in
 from caisey.core.errors import Fault
 from caisey.core.events import Actor
 
@@ -30,23 +31,11 @@ TOKEN_LENGTH: Final = 256
 """A longer text is no token; it is not even hashed."""
 
 
-class Role(StrEnum):
-    """What a token or a member may do. Each role may do all that the ones before it may."""
-
-    VIEWER = "viewer"
-    APPROVER = "approver"
-    TECHNICIAN = "technician"
-    ADMIN = "admin"
-    OWNER = "owner"
-
-
-RANK: Final[dict[Role, int]] = {role: rank for rank, role in enumerate(Role)}
-"""The order of roles: viewer reads, approver also decides approvals, technician also works on computers, admin also
-decides who and what there is, owner also decides who else is owner."""
-
-
 class Principal(msgspec.Struct, frozen=True):
-    """Who asks, as far as access goes. `client_groups` None means every client group of the organization."""
+    """Who asks, as far as access goes. `client_groups` None means every client group of the organization.
+
+    `least` is the role that what they ask needs: everything that a principal "sees" is what they have that role for.
+    """
 
     kind: str  # token, user
     id: str
@@ -55,27 +44,45 @@ class Principal(msgspec.Struct, frozen=True):
     client_groups: frozenset[str] | None = None
     expires_at_ms: int | None = None
     browser_session_id: str | None = None  # of a member, which browser; its end ends the streams
+    group_roles: dict[str, Role | None] = {}
+    least: Role = Role.VIEWER
 
     @property
     def actor(self) -> Actor:
         """As the log names it."""
         return Actor(self.kind, self.id)
 
-    def may(self, role: Role) -> bool:
-        """Whether the role is high enough."""
-        return RANK[self.role] >= RANK[role]
+    def asking(self, least: Role) -> Principal:
+        """The same one, who asks what needs this role."""
+        return self if least is self.least else replace(self, least=least)
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether their role is enough in every client group, also in those made later."""
+        return may_everywhere(self, self.least)
 
     def sees_group(self, client_group_id: str | None) -> bool:
-        """Whether things of this client group (None: of none) are visible."""
-        return self.client_groups is None or client_group_id in self.client_groups
+        """Whether their role is enough for things of this client group (None: of none)."""
+        return may_in(self, client_group_id, self.least)
 
-    def within(self, other: Principal) -> bool:
-        """Whether everything this one may do and see, `other` may too: nobody hands out more than they have."""
-        if RANK[self.role] > RANK[other.role]:
-            return False
-        if other.client_groups is None:
+    def require_group(self, client_group_id: str | None) -> None:
+        """Raises `resource.not_found` where they have no role there, `access.role_too_low` where it is not enough."""
+        if self.sees_group(client_group_id):
+            return
+        if role_in(self, client_group_id) is None:
+            raise Fault("resource.not_found")
+        raise Fault("access.role_too_low", f"This needs the role {self.least.value} in the client group.")
+
+    def sees_reach_of(self, held: Held) -> bool:
+        """Whether `held` reaches no further than where their role is enough."""
+        if self.everywhere:
             return True
-        return self.client_groups is not None and self.client_groups <= other.client_groups
+        places = places_of(held) | places_of(self)
+        return all(role_in(held, place) is None or self.sees_group(place) for place in places)
+
+    def covers(self, held: Held) -> bool:
+        """Whether they have, where their role is enough, everything that `held` has: nobody decides about more."""
+        return covers(self, held, self.least)
 
 
 def token_digest(token: str) -> bytes:
@@ -161,7 +168,7 @@ class Access:
             return True
         present = principal_of_member(member, principal.browser_session_id, 0)
         mine = self._directory.browser_sessions_of.get(member.member_id, {})
-        same = (present.role, present.client_groups) == (principal.role, principal.client_groups)
+        same = present.asking(principal.least) == replace(principal, expires_at_ms=present.expires_at_ms)
         return member.removed_at_ms is None and same and principal.browser_session_id in mine
 
     def _valid(self, record: ApiToken) -> bool:
@@ -187,6 +194,7 @@ def principal_of(token: ApiToken) -> Principal:
         role=token.role,
         client_groups=None if token.client_groups is None else frozenset(token.client_groups),
         expires_at_ms=token.expires_at_ms,
+        group_roles=token.group_roles,
     )
 
 
@@ -200,4 +208,5 @@ def principal_of_member(member: Member, browser_session_id: str, expires_at_ms: 
         client_groups=None if member.client_groups is None else frozenset(member.client_groups),
         expires_at_ms=expires_at_ms,
         browser_session_id=browser_session_id,
+        group_roles=member.group_roles,
     )

@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from caisey.control.access import Role
 from caisey.control.directory import browser_sessions, credentials, member_links, passkeys
 from caisey.control.directory.members import add_first
 from caisey.control.directory.records import Member
 from caisey.control.directory.sign_in_records import MemberLink
 from caisey.control.directory.store import Directory
 from caisey.control.passwords import check
+from caisey.control.roles import Role
 from caisey.control.sign_in import SignIn
 from caisey.core.errors import Fault
 from caisey.core.events import Actor

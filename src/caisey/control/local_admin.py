@@ -20,11 +20,11 @@ import msgspec
 import structlog
 from msgspec import Meta
 
-from caisey.control.access import Role
 from caisey.control.directory import member_links, organizations, tokens
 from caisey.control.directory.organizations import LOCAL, NAME_LENGTH
 from caisey.control.directory.records import Organization
 from caisey.control.directory.store import Directory
+from caisey.control.roles import Role
 from caisey.core.errors import Fault
 
 logger = structlog.get_logger(__name__)

@@ -26,6 +26,7 @@ SCRIPTS: Final = (
     "looks.sql",
     "snippets.sql",
     "passkeys.sql",
+    "group_roles.sql",
 )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from caisey.control.access import Role
+from caisey.control.roles import Role
 from caisey.web.visit import Doorstep, Visit
 
 FORM_BYTES: Final = 256 * 1024

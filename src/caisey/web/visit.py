@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from litestar import Request
 
-from caisey.control.access import RANK, Role
+from caisey.control.roles import RANK, Role
 from caisey.core.errors import Fault
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from typing import Any, Final
 import msgspec
 
 from caisey.control import local_admin
-from caisey.control.access import Role
 from caisey.control.clock import SystemClock
 from caisey.control.directory import organizations
 from caisey.control.directory.store import Directory
+from caisey.control.roles import Role
 from caisey.storage.contract import DataDirectoryInUse
 from caisey.storage.data_directory import DataDirectory
 from caisey.storage.sqlite.log import SqliteLog

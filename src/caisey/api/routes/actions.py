@@ -19,10 +19,10 @@ from caisey.api.problem import shape_fault
 from caisey.api.routes import prompts
 from caisey.api.routes.prompts import LimitsBody, make_spec
 from caisey.api.sending import Bytes, RawBytes
-from caisey.control.access import Role
 from caisey.control.directory.answered import Claim
 from caisey.control.directory.store import Draft
 from caisey.control.malformed_calls import MalformedCall
+from caisey.control.roles import Role
 from caisey.core import commands as c
 from caisey.core import ids
 from caisey.core.attempt import Attempt

@@ -21,10 +21,10 @@ from caisey.api.pages import Page, PageQuery, decode_cursor, encode_cursor
 from caisey.api.problem import shape_fault
 from caisey.api.times import at, ms_of
 from caisey.control import snoozes
-from caisey.control.access import Role
 from caisey.control.directory import endpoints
 from caisey.control.directory.answered import Claim
 from caisey.control.directory.store import Draft
+from caisey.control.roles import Role
 from caisey.core import commands as c
 from caisey.core import snooze
 from caisey.core.errors import Fault
@@ -36,9 +36,7 @@ COUNTED: Final = 1_000
 PIECES: Final = 10
 """So many times `READ_AT_ONCE` sessions are looked into for one page of open work."""
 
-_SEEN_BY: Final = """
-    a.organization_id = ?1 AND (?2 IS NULL OR a.client_group_id IN (SELECT value FROM json_each(?2)))
-"""
+_SEEN_BY: Final = scope.condition_of("a")
 # Approvals and holds by their end, the rest by age (CONSOLE.md, Attention).
 _KEY: Final = """
     (CASE WHEN ?3 IS NULL OR a.owner IS NULL OR a.owner IS ?3 THEN 0 ELSE 1 END), a.rank,
@@ -61,12 +59,12 @@ _NEWEST: Final = """
     SELECT sequence, at_ms FROM events WHERE organization_id = ? ORDER BY sequence DESC LIMIT 1
 """
 # CROSS JOIN: open work is little, sessions are many; the planner would begin with the sessions.
-_WORK: Final = """
+_WORK: Final = f"""
     SELECT s.session_id, w.due_at_ms FROM open_work w CROSS JOIN sessions s ON s.session_id = w.session_id
-    WHERE s.organization_id = ?1 AND (?2 IS NULL OR s.client_group_id IN (SELECT value FROM json_each(?2)))
+    WHERE {scope.condition_of("s")}
         AND (?3 IS NULL OR w.endpoint_id = ?3) AND (w.due_at_ms, w.session_id) > (?4, ?5)
     ORDER BY w.due_at_ms, w.session_id LIMIT ?6
-"""
+"""  # noqa: S608  # constants only
 _FIRST: Final = (-1, -1, -(2**62), "")
 
 AttentionKey = tuple[int, int, int, str]
@@ -227,11 +225,13 @@ async def taken_again(call: Call, key: str) -> Any:
 
 
 def _find(call: Call) -> Row:
-    values = (*scope.in_sight(call.principal), call.path["attention_id"])
+    values = (*scope.in_sight(call.principal.asking(Role.VIEWER)), call.path["attention_id"])
     rows = call.services.query(_ONE, values)
     if not rows:
         raise Fault("resource.not_found")
-    return Row(*rows[0])
+    row = Row(*rows[0])
+    call.principal.require_group(row.client_group_id)
+    return row
 
 
 def _about(row: Row) -> dict[str, str | None]:

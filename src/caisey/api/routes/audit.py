@@ -23,7 +23,7 @@ from caisey.api.spans import Moment, moment
 from caisey.api.telling import Names
 from caisey.api.times import at
 from caisey.control import verification
-from caisey.control.access import Role
+from caisey.control.roles import Role
 from caisey.control.signed_heads import newest_head
 from caisey.storage.contract import EventsWanted, Stored
 

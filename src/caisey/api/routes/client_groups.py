@@ -15,10 +15,11 @@ from caisey.api.documents import ClientGroupShown, EffectiveField, PolicyLevelSh
 from caisey.api.fields import Id, Name, Tag
 from caisey.api.pages import Page, PageQuery, page_in_memory
 from caisey.api.times import at
-from caisey.control.access import Principal, Role
+from caisey.control.access import Principal
 from caisey.control.directory import client_groups, endpoints, policies
 from caisey.control.directory.records import ClientGroup
 from caisey.control.directory.store import Directory, Draft
+from caisey.control.roles import Role
 from caisey.core.policy import FIELDS, PolicyFields
 
 

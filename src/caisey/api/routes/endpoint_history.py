@@ -29,8 +29,8 @@ from caisey.api.pages import Page, PageQuery, decode_cursor, page_of
 from caisey.api.spans import Moment, span_of
 from caisey.api.telling import telling_for
 from caisey.api.times import at
-from caisey.control.access import Role
 from caisey.control.directory import endpoints
+from caisey.control.roles import Role
 from caisey.core.events import Actor
 from caisey.core.plain_text import literal
 from caisey.core.scene import actor_words
@@ -41,9 +41,7 @@ from caisey.core.words import of_scene
 DEFAULT_DAYS: Final = 7
 PERIODS: Final = 2_000
 
-_IN_SIGHT: Final = """
-    s.organization_id = ?1 AND (?2 IS NULL OR s.client_group_id IN (SELECT value FROM json_each(?2)))
-"""
+_IN_SIGHT: Final = scope.condition_of("s")
 _HEALTH: Final = """
     SELECT at_ms, json_extract(payload, '$.health'), json_extract(payload, '$.before') FROM events
     WHERE organization_id = ?1 AND type = 'endpoint.health_changed' AND json_extract(payload, '$.endpoint_id') = ?2

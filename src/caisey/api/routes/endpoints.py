@@ -19,22 +19,22 @@ from caisey.api.list_documents import EndpointsPage
 from caisey.api.pages import PageQuery, decode_cursor, page_of
 from caisey.api.times import at
 from caisey.control import attention
-from caisey.control.access import Role
 from caisey.control.attention import Alarm
 from caisey.control.directory import endpoints, facts, runtimes
 from caisey.control.directory.records import Endpoint, Runtime
 from caisey.control.directory.store import Draft
+from caisey.control.roles import Role
 from caisey.core.errors import Fault
 from caisey.core.liveness import health_of, sendable
 from caisey.core.states import AttemptState, Health
 from caisey.core.view import EndpointView, RuntimeView
 
 Tags = Annotated[tuple[Tag, ...], Meta(max_length=64)]
-_WITH_TICKET: Final = """
+_WITH_TICKET: Final = f"""
     SELECT DISTINCT endpoint_id FROM sessions
-    WHERE organization_id = ?1 AND (?2 IS NULL OR client_group_id IN (SELECT value FROM json_each(?2)))
+    WHERE {scope.condition_of()}
         AND instr(lower(ticket), lower(?3)) > 0
-"""
+"""  # noqa: S608  # constants only
 _OPEN_SESSIONS: Final = """
     SELECT endpoint_id, count(*) FROM sessions
     WHERE state = 'open' AND endpoint_id IN (SELECT value FROM json_each(?)) GROUP BY endpoint_id

@@ -18,10 +18,10 @@ from caisey.api.fields import Id
 from caisey.api.pages import Page, PageQuery, page_in_memory
 from caisey.api.problem import shape_fault
 from caisey.api.times import at
-from caisey.control.access import Role
 from caisey.control.directory import enrollment_tokens as tokens
 from caisey.control.directory.records import EnrollmentToken
 from caisey.control.directory.store import Draft
+from caisey.control.roles import Role
 from caisey.protocol.frames import ShapeFault
 
 ENROLLED_SHOWN: Final = 200

@@ -19,7 +19,8 @@ from caisey.api.pages import Page, PageQuery, decode_cursor, page_of
 from caisey.api.sending import Page as Printed
 from caisey.api.telling import Names, telling_of
 from caisey.api.times import at
-from caisey.control.access import Principal, Role
+from caisey.control.access import Principal
+from caisey.control.roles import Role
 from caisey.control.signed_heads import newest_head
 from caisey.core.transcript import markdown, transcript
 from caisey.core.transcript_html import html
@@ -174,7 +175,7 @@ class Sight:
         return self._call.principal
 
     def _group_of(self, session_id: str) -> str | None:
-        if self._principal.client_groups is None:
+        if self._principal.everywhere:
             return None
         if session_id not in self._groups:
             rows = self._call.services.query("SELECT client_group_id FROM sessions WHERE session_id = ?", (session_id,))

@@ -17,9 +17,11 @@ from caisey.api.documents import Anything
 from caisey.api.fields import Id, Reason
 from caisey.api.routes import sessions
 from caisey.api.telling import telling_for
-from caisey.control.access import RANK, Principal, Role
+from caisey.control.access import Principal
 from caisey.control.directory.answered import Claim
 from caisey.control.directory.records import Member
+from caisey.control.directory.store import Directory
+from caisey.control.roles import Role, may_in
 from caisey.core import commands as c
 from caisey.core.errors import Fault
 from caisey.core.session import Session
@@ -69,18 +71,24 @@ class Colleagues(msgspec.Struct, frozen=True, kw_only=True):
 
 async def colleagues(call: Call) -> Answer:
     session = await scope.session(call, call.path["session_id"])
-    members = (m for m in call.services.directory.members.values() if _can_take(m, session, call.principal))
+    members = (
+        m
+        for m in call.services.directory.members.values()
+        if _can_take(call.services.directory, m, session, call.principal)
+    )
     found = sorted(members, key=lambda member: (member.name.casefold(), member.member_id))[:MOST_COLLEAGUES]
     return Answer(Colleagues(items=[Colleague(id=member.member_id, name=member.name) for member in found]))
 
 
-def _can_take(member: Member, session: Session, principal: Principal) -> bool:
-    """Of the organization, a technician or more, sees the client group, and is somebody else."""
+def _can_take(directory: Directory, member: Member, session: Session, principal: Principal) -> bool:
+    """Of the organization, somebody else, a technician or more where the session is and where its computer is now."""
     if member.organization_id != principal.organization_id or member.removed_at_ms is not None:
         return False
-    if member.member_id == principal.id or RANK[member.role] < RANK[Role.TECHNICIAN]:
+    if member.member_id == principal.id:
         return False
-    return member.client_groups is None or session.client_group_id in member.client_groups
+    endpoint = directory.endpoints.get(session.endpoint_id)
+    places = {session.client_group_id, session.client_group_id if endpoint is None else endpoint.client_group_id}
+    return all(may_in(member, place, Role.TECHNICIAN) for place in places)
 
 
 async def note(call: Call) -> Answer:
@@ -114,7 +122,7 @@ async def end(call: Call, claim: Claim) -> Answer:
 def _check_colleague(call: Call, session: Session, member_id: str) -> None:
     """Raises `resource.not_found`."""
     member = call.services.directory.members.get(member_id)
-    if member is None or not _can_take(member, session, call.principal):
+    if member is None or not _can_take(call.services.directory, member, session, call.principal):
         raise Fault("resource.not_found", "to: no colleague who could go on with this session has this id.")
 
 

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import replace
 
+from caisey.api import group_roles
 from caisey.api.account_documents import (
     AccountShown,
     BrowserSessionShown,
@@ -26,13 +27,13 @@ from caisey.api.fields import Name
 from caisey.api.pages import Page, PageQuery, page_in_memory
 from caisey.api.times import at
 from caisey.control import totp
-from caisey.control.access import Role
 from caisey.control.directory import browser_sessions, credentials, members
 from caisey.control.directory.answered import Claim
 from caisey.control.directory.records import Member
 from caisey.control.directory.sign_in_records import BrowserSession, Keys, Theme
 from caisey.control.directory.store import Draft
 from caisey.control.passwords import MAX_LENGTH, check
+from caisey.control.roles import Role
 from caisey.core.errors import Fault
 
 JUST_NOW_MS: Final = 10 * 60_000
@@ -233,6 +234,7 @@ def _me(call: Call, member: Member | None = None) -> MeShown:
         name=name,
         role=principal.role,
         client_group_ids=None if principal.client_groups is None else sorted(principal.client_groups),
+        group_roles=group_roles.shown(principal, principal.group_roles),
         organization=OrganizationNamed(id=organization.organization_id, name=organization.name),
         account=None if member is None else _account(call, member),
     )

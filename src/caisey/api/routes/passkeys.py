@@ -18,12 +18,12 @@ from caisey.api.pages import Page, PageQuery, page_in_memory
 from caisey.api.routes.me import BeginBody, member_of, require_lately
 from caisey.api.times import at
 from caisey.control import webauthn
-from caisey.control.access import Role
 from caisey.control.directory import passkeys
 from caisey.control.directory.answered import Claim
 from caisey.control.directory.sign_in_records import Passkey
 from caisey.control.directory.store import Draft
 from caisey.control.origins import host_name
+from caisey.control.roles import Role
 from caisey.control.webauthn import Asked
 from caisey.core.errors import Fault
 

@@ -18,11 +18,11 @@ from caisey.api.fields import Id, Text
 from caisey.api.problem import document_of, shape_fault
 from caisey.api.telling import telling_of
 from caisey.control import malformed_calls
-from caisey.control.access import Role
 from caisey.control.directory.answered import Claim
 from caisey.control.directory.store import Draft
 from caisey.control.ledger import Subject
 from caisey.control.malformed_calls import MalformedCall
+from caisey.control.roles import Role
 from caisey.core import commands as c
 from caisey.core import ids
 from caisey.core.awareness import present_awareness

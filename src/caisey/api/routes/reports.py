@@ -24,29 +24,29 @@ from caisey.api.pages import PageQuery, decode_cursor, encode_cursor
 from caisey.api.spans import Moment, Span, span_of
 from caisey.api.times import at
 from caisey.control import reports
-from caisey.control.access import Role
 from caisey.control.directory import endpoints
 from caisey.control.reports import SHOWN, ShapeGroup, ShapeRow, StallGroup, StallRow
+from caisey.control.roles import Role
 
 DEFAULT_DAYS: Final = 30
 ROWS: Final = 50_000
 """A report counts at most this many rows, the newest."""
 
-_SHAPES: Final = """
+_SHAPES: Final = f"""
     SELECT fingerprint, client_group_id, endpoint_id, runtime_version, tool, tool_version, side, shape, count,
         first_at_ms, last_at_ms
     FROM shapes
-    WHERE organization_id = ?1 AND (?2 IS NULL OR client_group_id IN (SELECT value FROM json_each(?2)))
+    WHERE {scope.condition_of()}
         AND last_at_ms >= ?3 AND first_at_ms <= ?4
     ORDER BY last_at_ms DESC LIMIT ?5
-"""
-_STALLS: Final = """
+"""  # noqa: S608  # constants only
+_STALLS: Final = f"""
     SELECT kind, ran, client_group_id, endpoint_id, tool, at_ms, known_after_ms, recovered
     FROM stalls
-    WHERE organization_id = ?1 AND (?2 IS NULL OR client_group_id IN (SELECT value FROM json_each(?2)))
+    WHERE {scope.condition_of()}
         AND at_ms BETWEEN ?3 AND ?4
     ORDER BY at_ms DESC LIMIT ?5
-"""
+"""  # noqa: S608  # constants only
 
 
 class SpanQuery(PageQuery, frozen=True, kw_only=True):

@@ -17,10 +17,10 @@ from caisey.api.fields import Id, Ticket, Title
 from caisey.api.pages import Page, PageQuery, decode_cursor, page_of
 from caisey.api.telling import Names, telling_for
 from caisey.api.times import at
-from caisey.control.access import Role
 from caisey.control.directory import endpoints
 from caisey.control.directory.answered import Claim
 from caisey.control.directory.store import Draft
+from caisey.control.roles import Role
 from caisey.core import commands as c
 from caisey.core import ids
 from caisey.core.errors import Fault
@@ -28,15 +28,15 @@ from caisey.core.present import present_session
 from caisey.core.session import Session
 
 Calls = Annotated[tuple[Id, ...], Meta(max_length=10_000)]
-_LIST: Final = """
+_LIST: Final = f"""
     SELECT session_id, endpoint_id, client_group_id, title, ticket, owner, state, created_at_ms, updated_at_ms,
         (SELECT count(*) FROM attention WHERE attention.session_id = sessions.session_id)
     FROM sessions
-    WHERE organization_id = ?1 AND (?2 IS NULL OR client_group_id IN (SELECT value FROM json_each(?2)))
+    WHERE {scope.condition_of()}
         AND (?3 IS NULL OR endpoint_id = ?3) AND (?4 IS NULL OR state = ?4) AND (?5 IS NULL OR ticket = ?5)
         AND (?6 IS NULL OR owner = ?6) AND (created_at_ms, session_id) < (?7, ?8)
     ORDER BY created_at_ms DESC, session_id DESC LIMIT ?9
-"""
+"""  # noqa: S608  # constants only
 _NEWEST: Final = (2**63 - 1, "")
 
 

@@ -14,10 +14,10 @@ from caisey.api.call import Answer, Call, Route
 from caisey.api.fields import Name
 from caisey.api.pages import Page, PageQuery, page_in_memory
 from caisey.api.times import at
-from caisey.control.access import Role
 from caisey.control.directory import snippets
 from caisey.control.directory.records import Snippet
 from caisey.control.directory.store import Draft
+from caisey.control.roles import Role
 
 Command = Annotated[str, Meta(min_length=1, max_length=16_384, pattern=r"^[^\x00]*$(?!\n)")]
 

@@ -13,9 +13,9 @@ import msgspec
 
 from caisey.api.call import Answer, Call, Route
 from caisey.api.fields import GivenReason
-from caisey.control.access import Role
 from caisey.control.directory import endpoints
 from caisey.control.directory.answered import Claim
+from caisey.control.roles import Role
 from caisey.control.sessions import Handled
 from caisey.core import commands as c
 from caisey.core.errors import Fault

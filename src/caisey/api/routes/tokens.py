@@ -11,44 +11,50 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import replace
 
+from caisey.api import group_roles
 from caisey.api.account_documents import MemberLinkMade
 from caisey.api.call import Answer, Call, Route
 from caisey.api.documents import MemberShown, TokenMade, TokenShown
 from caisey.api.fields import Email, Groups, Name, Title
+from caisey.api.group_roles import NamedRoles
 from caisey.api.pages import Page, PageQuery, page_in_memory
 from caisey.api.routes.me import Password, require_hand
 from caisey.api.times import at
-from caisey.control.access import Role
 from caisey.control.directory import browser_sessions, credentials, member_links, members, tokens
 from caisey.control.directory.answered import Claim
 from caisey.control.directory.records import ApiToken, Member
 from caisey.control.directory.sign_in_records import BrowserSession, LinkKind
 from caisey.control.directory.store import Draft
+from caisey.control.roles import Role
 from caisey.core.errors import Fault
 
 ExpiresIn = Annotated[float, Meta(gt=0, le=3_660 * 86_400)]
 
 
 class TokenBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`client_group_ids` absent or null: every client group. `client_groups` is another name for it. `password`: of a
-    member who asks and has not signed in within 10 minutes."""
+    """`client_group_ids` absent or null: every client group. `client_groups` is another name for it.
+    `group_roles`: another role in these groups, also in one that `client_group_ids` leaves out. `password`: of a member
+    who asks and has not signed in within 10 minutes."""
 
     role: Role
     name: Title = ""
     client_group_ids: Groups | None = None
     client_groups: Groups | None = None
+    group_roles: NamedRoles = ()
     expires_in_s: ExpiresIn | None = None
     password: Password | None = None
 
 
 class MemberBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`client_group_ids` absent or null: every client group. `client_groups` is another name for it."""
+    """`client_group_ids` absent or null: every client group. `client_groups` is another name for it.
+    `group_roles`: another role in these groups, also in one that `client_group_ids` leaves out."""
 
     email: Email
     role: Role
     name: Title = ""
     client_group_ids: Groups | None = None
     client_groups: Groups | None = None
+    group_roles: NamedRoles = ()
 
 
 class LinkBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,17 +66,18 @@ class LinkBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class MemberPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is absent stays."""
+    """What is absent stays. `group_roles` are replaced as a whole."""
 
     name: Name | UnsetType = UNSET
     role: Role | UnsetType = UNSET
     client_group_ids: Groups | UnsetType | None = UNSET
     client_groups: Groups | UnsetType | None = UNSET
+    group_roles: NamedRoles | UnsetType = UNSET
 
 
 async def list_tokens(call: Call) -> Answer:
     found = tokens.visible(call.services.directory, call.principal)
-    return Answer(page_in_memory(found, call.query, _token_order, _token))
+    return Answer(page_in_memory(found, call.query, _token_order, lambda token: _token(call, token)))
 
 
 async def create_token(call: Call, claim: Claim) -> Answer:
@@ -85,8 +92,9 @@ async def create_token(call: Call, claim: Claim) -> Answer:
             name=body.name,
             groups=_groups(body),
             expires_in_s=body.expires_in_s,
+            group_roles=group_roles.asked(body.group_roles),
         )
-        made = TokenMade(**_fields(_token(token)), token=text)
+        made = TokenMade(**_fields(_token(call, token)), token=text)
         answer = Answer(made, 201, remembered=replace(made, token=None, secret_shown_once=True))
         draft.statements += claim.remember(answer.status, body=answer.for_repeats())
     return answer
@@ -112,6 +120,7 @@ def create_member(call: Call, draft: Draft) -> Answer:
         email=body.email,
         role=body.role,
         groups=_groups(body),
+        group_roles=group_roles.asked(body.group_roles),
     )
     return Answer(_member(call, member), 201)
 
@@ -123,7 +132,8 @@ async def show_member(call: Call) -> Answer:
 def change_member(call: Call, draft: Draft) -> Answer:
     body: MemberPatch = call.body
     groups = body.client_groups if body.client_group_ids is UNSET else body.client_group_ids
-    wanted = members.MemberChange(name=body.name, role=body.role, groups=groups)
+    roles = UNSET if body.group_roles is UNSET else group_roles.asked(body.group_roles)
+    wanted = members.MemberChange(name=body.name, role=body.role, groups=groups, group_roles=roles)
     member = members.change(call.services.directory, draft, call.principal, call.path["member_id"], wanted)
     return Answer(_member(call, member))
 
@@ -140,7 +150,7 @@ async def make_member_link(call: Call, claim: Claim) -> Answer:
 def _linked(call: Call, draft: Draft) -> Answer:
     services = call.services
     member = members.find(services.directory, call.principal, call.path["member_id"])
-    if not call.principal.may(member.role):
+    if not call.principal.covers(member):
         raise Fault("access.role_too_low")
     has_password = credentials.of(services.directory, member).password_hash is not None
     clears = bool(call.body.clear_second_factor)
@@ -185,12 +195,13 @@ def _token_order(token: ApiToken) -> tuple[int, str]:
     return (-token.created_at_ms, token.token_id)
 
 
-def _token(token: ApiToken) -> TokenShown:
+def _token(call: Call, token: ApiToken) -> TokenShown:
     return TokenShown(
         id=token.token_id,
         name=token.name,
         role=token.role,
         client_group_ids=None if token.client_groups is None else list(token.client_groups),
+        group_roles=group_roles.shown(call.principal, token.group_roles),
         created_at=at(token.created_at_ms),
         created_by=token.created_by,
         expires_at=at(token.expires_at_ms),
@@ -210,6 +221,7 @@ def _member(call: Call, member: Member) -> MemberShown:
         email=member.email,
         role=member.role,
         client_group_ids=None if member.client_groups is None else list(member.client_groups),
+        group_roles=group_roles.shown(call.principal, member.group_roles),
         created_at=at(member.created_at_ms),
         can_sign_in=credential.password_hash is not None,
         second_factor=credential.has_second_factor,
@@ -235,7 +247,7 @@ ROUTES: Final = (
         method="POST",
         path="/tokens",
         role=Role.ADMIN,
-        summary="Make an API token, at most with one's own role and client groups",
+        summary="Make an API token, at most with one's own role in each client group",
         work=create_token,
         body=TokenBody,
         status=201,
@@ -280,7 +292,7 @@ ROUTES: Final = (
         method="PATCH",
         path="/members/{member_id}",
         role=Role.ADMIN,
-        summary="Change name, role or client groups of a member",
+        summary="Change name, role, client groups or the roles in them",
         change=change_member,
         body=MemberPatch,
         answers=MemberShown,

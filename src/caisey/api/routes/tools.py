@@ -10,7 +10,7 @@ from typing import Any, Final
 from caisey.api.call import Answer, Call, Route
 from caisey.api.documents import ToolShown
 from caisey.api.pages import Page, PageQuery, page_in_memory
-from caisey.control.access import Role
+from caisey.control.roles import Role
 from caisey.core.errors import Fault
 from caisey.tools.catalogue import TOOLS, find
 from caisey.tools.definition import Tool

@@ -10,17 +10,17 @@ from msgspec.structs import replace
 from caisey.control.access import Principal
 from caisey.control.directory.records import ClientGroup
 from caisey.control.directory.store import Directory, Draft
+from caisey.control.roles import GroupRoles
 from caisey.core import ids
 from caisey.core.errors import Fault
 
 
 def find(directory: Directory, principal: Principal, client_group_id: str) -> ClientGroup:
-    """The client group, for somebody who may see it. Raises `resource.not_found`."""
+    """The client group, for somebody who may see it. Raises `resource.not_found`, `access.role_too_low`."""
     found = directory.client_groups.get(client_group_id)
     if found is None or found.organization_id != principal.organization_id:
         raise Fault("resource.not_found")
-    if not principal.sees_group(client_group_id):
-        raise Fault("resource.not_found")
+    principal.require_group(client_group_id)
     return found
 
 
@@ -32,7 +32,7 @@ def visible(directory: Directory, principal: Principal) -> list[ClientGroup]:
 
 def create(directory: Directory, draft: Draft, principal: Principal, name: str) -> ClientGroup:
     """A new client group. Raises `access.group_limited` (the maker could not see it) or `client_group.name_taken`."""
-    if principal.client_groups is not None:
+    if not principal.everywhere:
         raise Fault("access.group_limited")
     _require_free(directory, principal, name)
     group = ClientGroup(
@@ -69,7 +69,22 @@ def checked(directory: Directory, principal: Principal, wanted: tuple[str, ...] 
     principal has not all.
     """
     if wanted is None:
-        if principal.client_groups is not None:
+        if not principal.everywhere:
             raise Fault("access.group_limited")
         return None
     return tuple(sorted({find(directory, principal, group_id).client_group_id for group_id in wanted}))
+
+
+def checked_roles(directory: Directory, principal: Principal, wanted: GroupRoles, former: GroupRoles) -> GroupRoles:
+    """Roles in client groups to hand to a token or member. Those that the principal may not decide about stay.
+
+    Raises `resource.not_found`, `access.role_too_low` for a group where the principal may hand out nothing.
+    """
+    given = {find(directory, principal, group_id).client_group_id: role for group_id, role in wanted.items()}
+    kept = {group_id: role for group_id, role in former.items() if not principal.sees_group(group_id)}
+    return dict(sorted((kept | given).items()))
+
+
+def said(roles: GroupRoles) -> dict[str, str]:
+    """As an event names them."""
+    return {group_id: "none" if role is None else role.value for group_id, role in roles.items()}

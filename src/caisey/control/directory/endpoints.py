@@ -34,10 +34,11 @@ class EndpointChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find(directory: Directory, principal: Principal, endpoint_id: str) -> Endpoint:
-    """The endpoint, for somebody who may see it. Raises `resource.not_found`."""
+    """The endpoint, for somebody who may see it. Raises `resource.not_found`, `access.role_too_low`."""
     found = directory.endpoints.get(endpoint_id)
-    if found is None or found.removed_at_ms is not None or not sees(principal, found):
+    if found is None or found.removed_at_ms is not None or found.organization_id != principal.organization_id:
         raise Fault("resource.not_found")
+    principal.require_group(found.client_group_id)
     return found
 
 
@@ -51,7 +52,7 @@ def sees(principal: Principal, endpoint: Endpoint) -> bool:
 def visible(directory: Directory, principal: Principal) -> list[Endpoint]:
     """All endpoints that the principal may see, in no order."""
     present = directory.endpoints_of.get(principal.organization_id, {}).values()
-    if principal.client_groups is None:
+    if principal.everywhere:
         return list(present)
     return [endpoint for endpoint in present if principal.sees_group(endpoint.client_group_id)]
 
@@ -146,6 +147,6 @@ def _group(directory: Directory, principal: Principal, client_group_id: str | No
     """A group to move to: one that the mover sees, so that nobody moves a computer out of their own sight."""
     if client_group_id is not None:
         return client_groups.find(directory, principal, client_group_id).client_group_id
-    if principal.client_groups is not None:
+    if not principal.everywhere:
         raise Fault("access.group_limited")
     return None

@@ -48,7 +48,7 @@ def create(
     endpoint_id: str | None = None
     match wanted.scope:
         case "organization":
-            if principal.client_groups is not None:
+            if not principal.everywhere:
                 raise Fault("access.group_limited")
         case "client_group":
             group_id = client_groups.find(directory, principal, wanted.client_group_id or "").client_group_id
@@ -132,7 +132,7 @@ def find(directory: Directory, principal: Principal, token_id: str) -> Enrollmen
 def _sees(directory: Directory, principal: Principal, token: EnrollmentToken) -> bool:
     if token.organization_id != principal.organization_id or token.deleted_at_ms is not None:
         return False
-    if principal.client_groups is None:
+    if principal.everywhere:
         return True
     if token.endpoint_id is not None:
         endpoint = directory.endpoints.get(token.endpoint_id)

@@ -13,10 +13,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from caisey.control.access import Principal, Role, principal_of, principal_of_member
+from caisey.control.access import Principal, principal_of, principal_of_member
 from caisey.control.directory.records import Member
 from caisey.control.directory.sign_in_records import LinkKind, MemberLink
 from caisey.control.directory.store import Directory, Draft
+from caisey.control.roles import Role, may_somewhere
 from caisey.core import ids
 from caisey.core.errors import Fault
 
@@ -74,7 +75,7 @@ def find(directory: Directory, text: str, now_ms: int) -> MemberLink:
 def _vouched(directory: Directory, link: MemberLink, member: Member) -> bool:
     """Whether who made the link might make it now: they may have gone, and the member may have risen above them."""
     maker = _present(directory, link.created_by)
-    return maker is not None and maker.may(Role.ADMIN) and principal_of_member(member, "", 0).within(maker)
+    return maker is not None and maker.asking(Role.ADMIN).covers(member) and may_somewhere(maker, Role.ADMIN)
 
 
 def _present(directory: Directory, maker_id: str) -> Principal | None:

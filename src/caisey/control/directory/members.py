@@ -10,11 +10,12 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from caisey.control.access import Principal, Role
+from caisey.control.access import Principal
 from caisey.control.directory import browser_sessions, client_groups, member_links
 from caisey.control.directory.records import Member
 from caisey.control.directory.sign_in_records import Keys, MemberSettings, Theme
 from caisey.control.directory.store import Directory, Draft
+from caisey.control.roles import GroupRoles, Role, may_everywhere, may_somewhere
 from caisey.core import ids
 from caisey.core.errors import Fault
 
@@ -25,6 +26,7 @@ class MemberChange(msgspec.Struct, frozen=True, kw_only=True):
     name: str | UnsetType = UNSET
     role: Role | UnsetType = UNSET
     groups: tuple[str, ...] | UnsetType | None = UNSET
+    group_roles: GroupRoles | UnsetType = UNSET
 
 
 class SettingsChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,9 +60,10 @@ def create(
     email: str,
     role: Role,
     groups: tuple[str, ...] | None,
+    group_roles: GroupRoles | None = None,
 ) -> Member:
     """A new member. Raises `access.role_too_low` and `member.email_taken`."""
-    if not principal.may(role):
+    if not may_somewhere(principal, role):
         raise Fault("access.role_too_low")
     email = email.casefold()
     if any(other.email == email for other in _present(directory, principal.organization_id)):
@@ -73,7 +76,9 @@ def create(
         role=role,
         client_groups=client_groups.checked(directory, principal, groups),
         created_at_ms=draft.at_ms,
+        group_roles=dict(client_groups.checked_roles(directory, principal, group_roles or {}, {})),
     )
+    _require_covered(principal, member)
     _note(draft, "member.created", member)
     return draft.save(member)
 
@@ -96,19 +101,24 @@ def add_first(directory: Directory, draft: Draft, *, name: str, email: str, role
 
 
 def change(directory: Directory, draft: Draft, principal: Principal, member_id: str, wanted: MemberChange) -> Member:
-    """Raises `access.role_too_low` where the member's role, before or after, is above the principal's, and
-    `member.last_owner`."""
+    """Raises `access.role_too_low` where the member's role, before or after, is above the principal's in any client
+    group, and `member.last_owner`."""
     member = find(directory, principal, member_id)
     role = member.role if wanted.role is UNSET else wanted.role
-    if not (principal.may(member.role) and principal.may(role)):
+    _require_covered(principal, member)
+    if not may_somewhere(principal, role):
         raise Fault("access.role_too_low")
     groups = member.client_groups
     if wanted.groups is not UNSET:
         groups = client_groups.checked(directory, principal, wanted.groups)
-    if role is not Role.OWNER or groups is not None:
-        _require_another_owner(directory, member)
+    roles = member.group_roles
+    if wanted.group_roles is not UNSET:
+        roles = dict(client_groups.checked_roles(directory, principal, wanted.group_roles, roles))
     name = member.name if wanted.name is UNSET else wanted.name
-    changed = replace(member, name=name, role=role, client_groups=groups)
+    changed = replace(member, name=name, role=role, client_groups=groups, group_roles=roles)
+    _require_covered(principal, changed)
+    if not may_everywhere(changed, Role.OWNER):
+        _require_another_owner(directory, member)
     if changed != member:
         _note(draft, "member.updated", changed)
         draft.save(changed)
@@ -118,8 +128,7 @@ def change(directory: Directory, draft: Draft, principal: Principal, member_id: 
 def remove(directory: Directory, draft: Draft, principal: Principal, member_id: str) -> None:
     """Ends the membership at once, with its streams. Raises `access.role_too_low`, `member.last_owner`."""
     member = find(directory, principal, member_id)
-    if not principal.may(member.role):
-        raise Fault("access.role_too_low")
+    _require_covered(principal, member)
     _require_another_owner(directory, member)
     draft.note("member.removed", member_id=member_id)
     draft.save(replace(member, removed_at_ms=draft.at_ms))
@@ -130,9 +139,14 @@ def remove(directory: Directory, draft: Draft, principal: Principal, member_id: 
 def sign_out(directory: Directory, draft: Draft, principal: Principal, member_id: str) -> None:
     """Every browser of the member is signed out. Raises `access.role_too_low`."""
     member = find(directory, principal, member_id)
-    if not principal.may(member.role):
-        raise Fault("access.role_too_low")
+    _require_covered(principal, member)
     browser_sessions.end_all(directory, draft, member_id, "ended_by_admin")
+
+
+def _require_covered(principal: Principal, member: Member) -> None:
+    """That the principal has, in every client group, at least the member's role. Raises `access.role_too_low`."""
+    if not principal.covers(member):
+        raise Fault("access.role_too_low")
 
 
 def _require_another_owner(directory: Directory, member: Member) -> None:
@@ -141,7 +155,7 @@ def _require_another_owner(directory: Directory, member: Member) -> None:
     def leads(one: Member) -> bool:
         credential = directory.credentials.get(one.member_id)
         able = credential is not None and credential.password_hash is not None
-        return able and one.role is Role.OWNER and one.client_groups is None
+        return able and may_everywhere(one, Role.OWNER)
 
     if leads(member) and not any(
         leads(other) for other in _present(directory, member.organization_id) if other.member_id != member.member_id
@@ -179,9 +193,7 @@ def _present(directory: Directory, organization_id: str) -> list[Member]:
 def _sees(principal: Principal, member: Member) -> bool:
     if member.organization_id != principal.organization_id or member.removed_at_ms is not None:
         return False
-    if principal.client_groups is None:
-        return True
-    return member.client_groups is not None and principal.client_groups.issuperset(member.client_groups)
+    return principal.sees_reach_of(member)
 
 
 def _note(draft: Draft, event_type: str, member: Member) -> None:
@@ -193,4 +205,5 @@ def _note(draft: Draft, event_type: str, member: Member) -> None:
         email=member.email,
         role=member.role.value,
         client_groups=groups,
+        group_roles=client_groups.said(member.group_roles),
     )

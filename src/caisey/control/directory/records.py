@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, Self
 import msgspec
 from msgspec import inspect
 
-from caisey.control.access import Role
+from caisey.control.roles import Role
 from caisey.core.policy import PolicyFields
 
 
@@ -115,6 +115,7 @@ class ApiToken(Record, frozen=True, kw_only=True):
     created_at_ms: int
     expires_at_ms: int | None
     revoked_at_ms: int | None = None
+    group_roles: dict[str, Role | None] = {}
 
 
 class Member(Record, frozen=True, kw_only=True):
@@ -131,6 +132,7 @@ class Member(Record, frozen=True, kw_only=True):
     client_groups: tuple[str, ...] | None
     created_at_ms: int
     removed_at_ms: int | None = None
+    group_roles: dict[str, Role | None] = {}
 
 
 class EnrollmentToken(Record, frozen=True, kw_only=True):

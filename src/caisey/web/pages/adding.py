@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from caisey.control.access import Role
+from caisey.control.roles import Role
 from caisey.core.plain_text import one_line
 from caisey.practice.plays import PLAYS, PREFIX
 from caisey.web.inside import ApiFault

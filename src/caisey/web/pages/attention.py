@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from caisey.control.access import Role
+from caisey.control.roles import Role
 from caisey.control.zones import zone_of
 from caisey.core.plain_text import one_line
 from caisey.core.spoken import rfc3339

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from caisey.control.access import Role
+from caisey.control.roles import Role
 from caisey.web.inside import ApiFault
 from caisey.web.page import Page, Reply, render
 from caisey.web.views.audit import event

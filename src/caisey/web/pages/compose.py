@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
-from caisey.control.access import Role
+from caisey.control.roles import Role
 from caisey.web.views.composer import ACCOUNTS, RUN_AS, Draft, Place, composer_of, place_of
 from caisey.web.visit import Visit
 

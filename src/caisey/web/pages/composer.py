@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from caisey.control.access import Role
+from caisey.control.roles import Role
 from caisey.web.inside import ApiFault
 from caisey.web.page import Page, Reply, render, see_other
 from caisey.web.pages.compose import LISTED, composer_context

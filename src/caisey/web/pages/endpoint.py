@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from caisey.control.access import Role
+from caisey.control.roles import Role
 from caisey.core import spoken
 from caisey.core.catalogue.phrases import PHRASES
 from caisey.core.plain_text import one_line

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from caisey.control.access import Role
+from caisey.control.roles import Role
 from caisey.core.states import Effect
 from caisey.web.inside import ApiFault
 from caisey.web.page import Page, Reply, see_other

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from caisey.control.access import Role
+from caisey.control.roles import Role
 from caisey.web.visit import Form, Visit
 
 MOST_GROUPS: Final = 1_000

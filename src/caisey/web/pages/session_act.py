@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from caisey.control.access import Role
+from caisey.control.roles import Role
 from caisey.web.inside import ApiFault
 from caisey.web.page import Page, Reply, see_other
 from caisey.web.pages.session import page_of, parts_of

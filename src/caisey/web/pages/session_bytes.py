@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from caisey.control.access import Role
+from caisey.control.roles import Role
 from caisey.core.plain_text import visible
 from caisey.core.spoken import size
 from caisey.web.inside import ApiFault

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from caisey.control.access import Role
+from caisey.control.roles import Role
 from caisey.core.plain_text import one_line
 from caisey.web.inside import ApiFault
 from caisey.web.views import session_again

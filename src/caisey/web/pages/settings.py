@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from caisey.control.access import Role
+from caisey.control.roles import Role
 from caisey.web.inside import ApiFault
 from caisey.web.page import Page, Reply, render, see_other
 from caisey.web.pages.reach import everything

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from caisey.control.access import Role
+from caisey.control.roles import Role
 from caisey.web.inside import ApiFault
 from caisey.web.page import Page, Reply, render, see_other
 from caisey.web.pages.reach import chosen_in, everything, reach_of, roles_of
