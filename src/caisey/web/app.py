@@ -149,6 +149,7 @@ class Console:
             browser_session_id=browser.session.browser_session_id,
             settings=browser.settings,
             browser_zone=_browser_zone(request),
+            group_roles=member.group_roles,
         )
         headers = tuple((name, value) for name, value in request.scope["headers"] if name.lower() in _FORWARDED)
         headers += ((b"time-zone", person.zone.encode()),) if person.zone else ()

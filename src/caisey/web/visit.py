@@ -6,13 +6,14 @@ Owns `Visit`, `Person` and `Form`. Nothing here decides who asks; that is done b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 from litestar import Request
 
-from caisey.control.roles import RANK, Role
+from caisey.control import roles
+from caisey.control.roles import GroupRoles, Role
 from caisey.core.errors import Fault
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who is signed in. `client_groups` None means every client group; `settings`: theme, keys, zone."""
+    """Who is signed in. `role` counts in `client_groups` (None: every one), but where `group_roles` names another;
+    `settings`: theme, keys, zone."""
 
     member_id: str
     name: str
@@ -88,15 +90,31 @@ class Person:
     browser_session_id: str
     settings: Mapping[str, Any]
     browser_zone: str = ""
+    group_roles: GroupRoles = field(default_factory=dict)
 
     @property
     def zone(self) -> str:
         """The zone to say times in: the chosen one, else that of the browser; empty where neither is known."""
         return str(self.settings.get("zone") or self.browser_zone)
 
+    # The API decides; these only say which pages there are and which buttons can be pressed.
+
     def may(self, role: Role) -> bool:
-        """Whether the role is high enough. The API decides; this only says which buttons can be pressed."""
-        return RANK[self.role] >= RANK[role]
+        """Whether the role is high enough anywhere."""
+        return roles.may_somewhere(self, role)
+
+    def may_in(self, role: Role, *client_group_ids: str | None) -> bool:
+        """Whether the role is high enough in each of these client groups (None: where there is none)."""
+        return all(roles.may_in(self, one, role) for one in client_group_ids)
+
+    def may_work_on(self, session: Mapping[str, Any], endpoint: Mapping[str, Any] | None) -> bool:
+        """Whether they may work on a session: where it is, and where its computer is now."""
+        places = {one["client_group_id"] for one in (session, endpoint) if one is not None}
+        return self.may_in(Role.TECHNICIAN, *places)
+
+    def may_everywhere(self, role: Role) -> bool:
+        """Whether the role is high enough in every client group."""
+        return roles.may_everywhere(self, role)
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,9 @@ async def _account(
     me = await visit.inside.get("/me")
     browsers = await visit.inside.get("/me/browser-sessions", limit=200)
     passkeys = await visit.inside.get("/me/passkeys", limit=200)
-    groups = await _groups(visit) if me["client_group_ids"] is not None else []
+    groups = await _groups(visit)
+    named = {one["client_group_id"]: one["role"] for one in me["group_roles"]}
+    reached = me["client_group_ids"] or ()
     faults = faults or {}
     status = next((fault.status for fault in faults.values()), 200)
     profile = {"name": me["name"], **me["account"]["settings"], **(typed or {})}
@@ -147,16 +149,18 @@ async def _account(
         profile=profile,
         browsers=browsers["items"],
         passkeys=passkeys["items"],
-        groups=groups,
+        groups=[group["name"] for group in groups if group["id"] in reached and group["id"] not in named],
+        named=[{"group": group["name"], "role": named[group["id"]]} for group in groups if group["id"] in named],
         zones=ZONES,
         faults=faults,
         saved=visit.query.get("saved", ""),
     )
 
 
-async def _groups(visit: Visit) -> list[str]:
+async def _groups(visit: Visit) -> list[dict[str, Any]]:
     found = await visit.inside.get("/client-groups", limit=200)
-    return [group["name"] for group in found["items"]]
+    items: list[dict[str, Any]] = found["items"]
+    return items
 
 
 async def _second_factor(visit: Visit, *, fault: ApiFault | None = None, about: str = "on") -> Reply:

@@ -91,12 +91,13 @@ async def _page(
     named = {group["id"]: group["name"] for group in groups["items"]}
     computers = await _computers(visit, tokens["items"])
     lines = [token_line(one, named, computers) for one in tokens["items"]]
-    scopes = [one for one in SCOPES if one != "organization" or visit.person.client_groups is None]
+    givable = [group for group in groups["items"] if visit.person.may_in(Role.ADMIN, group["id"])]
+    scopes = [one for one in SCOPES if one != "organization" or visit.person.may_everywhere(Role.ADMIN)]
     context = {
-        "groups": groups["items"],
+        "groups": givable,
         "bound": bound,
         "scopes": [one for one in scopes if one != "endpoint" or bound is not None],
-        "scope": visit.form.get("scope") or ("endpoint" if bound else "client_group" if named else scopes[0]),
+        "scope": visit.form.get("scope") or ("endpoint" if bound else "client_group" if givable else scopes[0]),
         "systems": SYSTEMS,
         "system": visit.form.get("system") if visit.form.get("system") in SYSTEMS else SYSTEMS[0],
         "ends": ENDS,

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
-from caisey.control.roles import Role
 from caisey.web.views.composer import ACCOUNTS, RUN_AS, Draft, Place, composer_of, place_of
 from caisey.web.visit import Visit
 
@@ -29,7 +28,7 @@ async def composer_context(
     warning: str = "",
 ) -> Document:
     """For templates that include `parts/composer.html`."""
-    place = place_of(session, endpoint, may_send=visit.person.may(Role.TECHNICIAN))
+    place = place_of(session, endpoint, may_send=visit.person.may_work_on(session, endpoint))
     return await context_at(visit, place, f"/sessions/{session['id']}/compose", draft, fault=fault, warning=warning)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from caisey.control.roles import Role
 from caisey.web.inside import ApiFault
 from caisey.web.page import Page, Reply, render, see_other
-from caisey.web.pages.reach import chosen_in, reach_of, roles_of
+from caisey.web.pages.reach import chosen_in, may_change, named_in, reach_of, roles_of
 from caisey.web.visit import Visit
 
 MEMBERS: Final = "/settings/members"
@@ -34,7 +34,14 @@ async def show_all(visit: Visit) -> Reply:
 
 async def ask_new(visit: Visit) -> Reply:
     """The form of a new member."""
-    return await _new(visit, {"name": "", "email": "", "role": Role.TECHNICIAN.value, "client_group_ids": None})
+    typed: dict[str, Any] = {
+        "name": "",
+        "email": "",
+        "role": Role.TECHNICIAN.value,
+        "client_group_ids": None,
+        "group_roles": [],
+    }
+    return await _new(visit, typed)
 
 
 async def add(visit: Visit) -> Reply:
@@ -45,6 +52,7 @@ async def add(visit: Visit) -> Reply:
         "email": form.get("email").strip(),
         "role": form.get("role"),
         "client_group_ids": chosen_in(form),
+        "group_roles": named_in(form),
     }
     try:
         member = await visit.inside.post("/members", body, key=form.key)
@@ -63,9 +71,14 @@ async def show_one(visit: Visit) -> Reply:
 
 
 async def save(visit: Visit) -> Reply:
-    """Name, role, client groups."""
+    """Name, role, client groups, and the roles in them."""
     form, member = visit.form, await _member(visit)
-    body = {"name": form.get("name").strip(), "role": form.get("role"), "client_group_ids": chosen_in(form)}
+    body = {
+        "name": form.get("name").strip(),
+        "role": form.get("role"),
+        "client_group_ids": chosen_in(form),
+        "group_roles": named_in(form, member["group_roles"]),
+    }
     try:
         await visit.inside.patch(f"/members/{member['id']}", body, key=form.key)
     except ApiFault as fault:
@@ -110,13 +123,13 @@ async def _member(visit: Visit) -> dict[str, Any]:
 
 
 async def _new(visit: Visit, typed: dict[str, Any], fault: ApiFault | None = None) -> Reply:
-    reach = await reach_of(visit, typed["client_group_ids"])
+    reach = await reach_of(visit, typed["client_group_ids"], typed["group_roles"])
     status = fault.status if fault else 200
     return render(visit, "member_new.html", status=status, typed=typed, reach=reach, roles=roles_of(visit), fault=fault)
 
 
 async def _one(visit: Visit, member: dict[str, Any], fault: ApiFault | None = None) -> Reply:
-    reach = await reach_of(visit, member["client_group_ids"])
+    reach = await reach_of(visit, member["client_group_ids"], member["group_roles"])
     return render(
         visit,
         "member.html",
@@ -124,7 +137,7 @@ async def _one(visit: Visit, member: dict[str, Any], fault: ApiFault | None = No
         member=member,
         reach=reach,
         roles=roles_of(visit),
-        may_change=visit.person.may(Role(member["role"])),
+        may_change=may_change(visit, member),
         fault=fault,
         ask_password=fault is not None and fault.code.startswith("password."),
         clears=visit.form.get("clears") == "yes",

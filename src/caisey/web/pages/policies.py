@@ -30,6 +30,7 @@ class Subject(NamedTuple):
     name: str
     above: list[views.Level]
     endpoint_id: str | None = None
+    client_group_id: str | None = None
 
 
 async def show_all(visit: Visit) -> Reply:
@@ -87,12 +88,14 @@ async def _subject(visit: Visit) -> Subject:
     page = f"{POLICIES}/{level}/{identity}"
     if level == "client_group":
         group = await visit.inside.get(f"/client-groups/{identity}")
-        return Subject(level, f"/client-groups/{identity}/policy", {}, page, group["name"], above)
+        return Subject(level, f"/client-groups/{identity}/policy", {}, page, group["name"], above, None, group["id"])
     if level != "endpoint":
         raise ApiFault(404, {"code": "resource.not_found", "title": "Not found", "hint": "", "status": 404})
     endpoint = await visit.inside.get(f"/endpoints/{identity}")
     above += await _above_endpoint(visit, endpoint)
-    return Subject(level, f"/endpoints/{identity}/policy", {}, page, endpoint["name"], above, identity)
+    return Subject(
+        level, f"/endpoints/{identity}/policy", {}, page, endpoint["name"], above, identity, endpoint["client_group_id"]
+    )
 
 
 async def _organization(visit: Visit) -> views.Level:
@@ -124,7 +127,8 @@ async def _form(
         names = {level: word(f"policy.from.{level}") for level in ("default", "organization", "client_group")}
         in_force = views.effective_of(document, {**names, "endpoint": word("policy.from.endpoint")})
     whole = subject.level in ("organization", "tag")
-    may_change = visit.person.may(Role.ADMIN) and (not whole or visit.person.client_groups is None)
+    person = visit.person
+    may_change = person.may_everywhere(Role.ADMIN) if whole else person.may_in(Role.ADMIN, subject.client_group_id)
     return render(
         visit,
         "policy.html",

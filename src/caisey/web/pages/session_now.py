@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import msgspec
 
-from caisey.control.roles import Role
 from caisey.core.plain_text import one_line
 from caisey.web.inside import ApiFault
 from caisey.web.views import session_again
@@ -78,7 +77,7 @@ async def now_context(
         return context | {"fault": _fault(pressed)} | await _nothing(visit, session)
     item = items[place]
     prompt = await visit.inside.get(f"/prompts/{item.prompt['id']}", output_bytes=WORDS_OUTPUT)
-    now = now_of(prompt, item, visit.now_ms, may_work=visit.person.may(Role.TECHNICIAN))
+    now = now_of(prompt, item, visit.now_ms, may_work=visit.person.may_work_on(session, endpoint))
     code = ((pressed or {}).get("code") or visit.query.get("act") or "")[:MAX_CODE]
     total = len(items)
     return context | {

@@ -93,7 +93,9 @@ async def _new(
     fault: ApiFault | None = None,
     warning: str = "",
 ) -> Reply:
-    place = place_of(_unborn(endpoint, ticket), endpoint, may_send=visit.person.may(Role.TECHNICIAN))
+    place = place_of(
+        _unborn(endpoint, ticket), endpoint, may_send=visit.person.may_in(Role.TECHNICIAN, endpoint["client_group_id"])
+    )
     hidden = {"endpoint_id": endpoint["id"], "ticket": ticket, "title": title}
     context = await context_at(visit, place, "/open", draft, fault=fault, warning=warning, hidden=hidden)
     status = fault.status if fault is not None else 200

@@ -78,8 +78,7 @@ async def _groups(
         cursor=visit.query.get("cursor"),
         typed=typed,
         renaming=renaming or {},
-        may_make=visit.person.may(Role.ADMIN) and visit.person.client_groups is None,
-        may_rename=visit.person.may(Role.ADMIN),
+        may_make=visit.person.may_everywhere(Role.ADMIN),
         fault=fault,
         saved=visit.query.get("saved", ""),
     )

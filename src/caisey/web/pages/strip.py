@@ -22,7 +22,7 @@ MAX_OPEN: Final = 500
 
 async def menu_of(visit: Visit, session: Document) -> StripMenu:
     """For the page of a session."""
-    may = visit.person.may(Role.TECHNICIAN)
+    may = visit.person.may_in(Role.TECHNICIAN, session["client_group_id"])
     colleagues = []
     if may and not session["closed"]:
         colleagues = (await visit.inside.get(f"/sessions/{session['id']}/colleagues"))["items"]

@@ -44,6 +44,7 @@ class Line(NamedTuple):
     literal: str
     computer: str
     client: str
+    client_id: str | None
     endpoint_id: str
     ran_label: str
     ran_note: str
@@ -152,6 +153,7 @@ def _line(item: Document, member_id: str) -> Line:
         literal=one_line(item["literal"] or "", 120),
         computer=one_line(item["endpoint"] or WORDS["attention.gone"], NAME_LENGTH),
         client=one_line(item["client_group"] or "", NAME_LENGTH),
+        client_id=item["client_group_id"],
         endpoint_id=item["endpoint_id"] or "",
         ran_label=item["ran_label"] or "",
         ran_note=item["ran_note"] or "",

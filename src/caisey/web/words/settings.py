@@ -37,6 +37,12 @@ SETTINGS: Final[dict[str, str]] = {
     "reach.none_made": "There are no client groups yet.",
     "reach.all_short": "All",
     "reach.none_short": "None",
+    # -- the role in one client group --
+    "group_roles.title": "Another role in a client group",
+    "group_roles.hint": "It counts there in the place of the role above, also in a client group that is not chosen above.",
+    "group_roles.as_in_general": "As in general",
+    "group_roles.none": "None: sees nothing of it",
+    "group_roles.none_short": "nothing",
     # -- members --
     "members.new": "Add a member",
     "members.none": "No members.",
