@@ -86,6 +86,16 @@ def fresh_snippet(world: World) -> str:
     return str(world.owner.post("/snippets", body)["id"])
 
 
+def ids_for(route: Route, world: World) -> dict[str, str]:
+    ids = fresh_ids(world) if {"token_id", "member_id"} & set(route.parameters) else dict(world.ids)
+    if "/enrollment-tokens/" in route.path:
+        body = {"scope": "client_group", "client_group_id": world.group}
+        ids["token_id"] = world.owner.post("/enrollment-tokens", body)["id"]
+    if "snippet_id" in route.parameters:
+        ids["snippet_id"] = fresh_snippet(world)
+    return ids
+
+
 def path_of(route: Route, ids: dict[str, str]) -> str:
     path = route.path
     for name in route.parameters:
@@ -171,12 +181,7 @@ LIMITS: dict[str, Callable[[World], tuple[str, tuple[str, ...] | None, bool]]] =
 def test_each_cell(world: World, route: Route, limit: str) -> None:
     organization, groups, sees = LIMITS[limit](world)
     for role in ROLES:
-        ids = fresh_ids(world) if {"token_id", "member_id"} & set(route.parameters) else dict(world.ids)
-        if "/enrollment-tokens/" in route.path:
-            body = {"scope": "client_group", "client_group_id": world.group}
-            ids["token_id"] = world.owner.post("/enrollment-tokens", body)["id"]
-        if "snippet_id" in route.parameters:
-            ids["snippet_id"] = fresh_snippet(world)
+        ids = ids_for(route, world)
         answer = ask(world.plane.api(role.value, organization, groups), route, world, ids)
         found = (answer.status_code, answer.json()["code"] if answer.status_code >= 400 else "")
         cell = (f"{route.method} {route.path}", role.value, limit, found)
@@ -186,6 +191,61 @@ def test_each_cell(world: World, route: Route, limit: str) -> None:
             assert found == (403, "access.group_limited"), cell
         elif (about_the_group(route) and not sees) or ("snippet_id" in route.parameters and organization != "default"):
             assert found == (404, "resource.not_found"), cell
+        else:
+            assert found[0] not in (401, 403, 404, 405), cell
+            assert found[0] < 500, cell
+
+
+GENERAL = [("viewer", True), ("technician", True), ("owner", True), ("technician", False), ("admin", False)]
+"""The general role, and whether it reaches every client group or none."""
+NAMED = ["none", "viewer", "approver", "technician", "admin"]
+
+
+def with_roles(world: World, role: str, named: dict[str, str], *, everywhere: bool) -> Api:
+    """Somebody with a general role and another one in these client groups."""
+    roles = [{"client_group_id": group, "role": one} for group, one in named.items()]
+    body = {"role": role, "client_group_ids": None if everywhere else [], "group_roles": roles}
+    return world.plane.client(world.owner.post("/tokens", body)["token"])
+
+
+@pytest.fixture(scope="module")
+def people(world: World) -> dict[tuple[str, bool, str], Api]:
+    """One for each general role, reach, and role in the world's client group."""
+    return {
+        (role, everywhere, named): with_roles(world, role, {world.group: named}, everywhere=everywhere)
+        for (role, everywhere), named in itertools.product(GENERAL, NAMED)
+    }
+
+
+def refusal(route: Route, general: Role, named: Role | None, *, everywhere: bool) -> tuple[int, str] | None:
+    """What somebody with this general role, and the named one in the world's client group, is refused with."""
+
+    def enough(role: Role | None) -> bool:
+        return role is not None and RANK[role] >= RANK[route.role]
+
+    if not (enough(general) or enough(named)):
+        return (403, "access.role_too_low")
+    if route.whole_organization and not (everywhere and enough(general) and enough(named)):
+        return (403, "access.group_limited")
+    if not about_the_group(route) or enough(named):
+        return None
+    # Of tokens and members one sees those that reach no further than where one may decide about them.
+    hidden = named is None or bool({"token_id", "member_id"} & set(route.parameters))
+    return (404, "resource.not_found") if hidden else (403, "access.role_too_low")
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_each_cell_of_roles_per_client_group(
+    world: World, people: dict[tuple[str, bool, str], Api], route: Route
+) -> None:
+    for (general, everywhere, named), api in people.items():
+        ids = ids_for(route, world)
+        answer = ask(api, route, world, ids)
+        found = (answer.status_code, answer.json()["code"] if answer.status_code >= 400 else "")
+        expected = refusal(route, Role(general), None if named == "none" else Role(named), everywhere=everywhere)
+        cell = (f"{route.method} {route.path}", general, everywhere, named, found, expected)
+        if expected is not None:
+            assert found == expected, cell
         else:
             assert found[0] not in (401, 403, 404, 405), cell
             assert found[0] < 500, cell
@@ -214,12 +274,32 @@ def test_no_list_discloses_what_one_may_not_see(world: World, route: Route, limi
     assert [one for one in [*hidden, world.twin] if one in shown] == []
 
 
+@pytest.mark.parametrize("route", [r for r in LISTS if not r.endless], ids=lambda route: route.path)
+@pytest.mark.parametrize(
+    ("role", "named"), [("owner", "none"), ("admin", "none"), ("viewer", "none"), ("owner", "viewer")]
+)
+def test_no_list_discloses_what_the_role_in_its_client_group_is_not_enough_for(
+    world: World, people: dict[tuple[str, bool, str], Api], route: Route, role: str, named: str
+) -> None:
+    api = people.get((role, True, named)) or with_roles(world, role, {world.group: named}, everywhere=True)
+    ids = fresh_ids(world)
+    body = {"scope": "client_group", "client_group_id": world.group}
+    enrollment = world.owner.post("/enrollment-tokens", body)["id"]
+    shown = api.send("GET", path_of(route, world.ids), params={"limit": "200"}).text
+    hidden = [ids["token_id"], ids["member_id"], enrollment]
+    if named == "none":
+        hidden += [world.ids[name] for name in world.ids if name not in ANYBODYS] + [world.twin]
+    assert [one for one in hidden if one in shown] == []
+
+
 @pytest.mark.parametrize("route", [r for r in LISTS if r.path in ("/endpoints", "/sessions", "/client-groups")])
 def test_the_same_lists_show_it_to_who_may_see(world: World, route: Route) -> None:
     """The other half: a list that shows nothing to anybody would pass the test above."""
     known = {"/endpoints": "endpoint_id", "/sessions": "session_id", "/client-groups": "client_group_id"}
-    for groups in (None, (world.group,)):
-        api = world.plane.api("viewer", "default", groups)
+    limited = [world.plane.api("viewer", "default", groups) for groups in (None, (world.group,))]
+    named = with_roles(world, "technician", {world.group: "viewer", world.other_group: "none"}, everywhere=True)
+    only = with_roles(world, "admin", {world.group: "viewer"}, everywhere=False)
+    for api in (*limited, named, only):
         assert world.ids[known[route.path]] in api.send("GET", route.path, params={"limit": "200"}).text
 
 

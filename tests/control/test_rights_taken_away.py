@@ -65,7 +65,18 @@ def good(place: Place, text: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    "what", ["nothing", "they rise", "they reach further", "maker goes", "maker falls", "maker reaches less"]
+    "what",
+    [
+        "nothing",
+        "they rise",
+        "they rise in a group",
+        "they reach further",
+        "they reach another group",
+        "maker goes",
+        "maker falls",
+        "maker falls in a group",
+        "maker reaches less",
+    ],
 )
 def test_a_link_is_good_while_its_maker_may_still_make_it(tmp_path: Path, what: str) -> None:
     """Else an admin made a link for a technician, waited until they were owner, and was owner."""
@@ -81,6 +92,17 @@ def test_a_link_is_good_while_its_maker_may_still_make_it(tmp_path: Path, what: 
         match what:
             case "they rise":
                 await change(place, member, role=Role.OWNER)
+            case "they rise in a group":
+                await change(place, admin, role=Role.TECHNICIAN, group_roles={group: Role.ADMIN})
+                assert good(place, text), "admin there is admin there"
+                await change(place, admin, group_roles={group: Role.TECHNICIAN})
+                await change(place, member, group_roles={group: Role.ADMIN})
+            case "they reach another group":
+                async with place.directory.changing(owner.organization_id, owner.actor) as draft:
+                    other = client_groups.create(place.directory, draft, owner, "Borealis").client_group_id
+                await change(place, member, group_roles={other: Role.VIEWER})
+            case "maker falls in a group":
+                await change(place, admin, group_roles={group: Role.APPROVER})
             case "they reach further":
                 await change(place, member, groups=None)
             case "maker goes":

@@ -45,6 +45,22 @@ def test_an_older_database_gets_what_it_lacks(connection: sqlite3.Connection, ha
     assert {"events", "heads", "output", "organizations", "sessions", "open_work"} <= tables
 
 
+def test_members_and_tokens_of_an_older_database_keep_what_they_had(connection: sqlite3.Connection) -> None:
+    """Roles per client group came later: nobody has one until somebody names it."""
+    migrate(connection, "x", SCRIPTS[: SCRIPTS.index("group_roles.sql")])
+    connection.execute(
+        "INSERT INTO members VALUES ('usr_1', 'o', 'N', 'a@b.example', 'technician', '[\"g\"]', 1, NULL)"
+    )
+    connection.execute(
+        "INSERT INTO api_tokens VALUES ('tok_1', 'o', x'00', '', 'viewer', NULL, 'usr_1', 1, NULL, NULL)"
+    )
+    migrate(connection, "x")
+    found = connection.execute("SELECT member_id, role, client_groups, group_roles FROM members").fetchall()
+    assert found == [("usr_1", "technician", '["g"]', "{}")]
+    found = connection.execute("SELECT token_id, role, client_groups, group_roles FROM api_tokens").fetchall()
+    assert found == [("tok_1", "viewer", None, "{}")]
+
+
 def test_a_script_that_fails_leaves_nothing_behind(
     connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

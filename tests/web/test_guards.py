@@ -359,7 +359,7 @@ def test_streams_end_with_the_browser_session(plane: Plane) -> None:
     assert third.send("GET", "/api/v1/me").status_code == 200
 
 
-@pytest.mark.parametrize("what", ["role", "groups", "removal"])
+@pytest.mark.parametrize("what", ["role", "groups", "role in a group", "removal"])
 def test_streams_end_when_what_one_may_changes(plane: Plane, api: Api, what: str) -> None:
     visitor = join(plane, "technician")
     reader = Reader(visitor, "/api/v1/stream")
@@ -368,7 +368,9 @@ def test_streams_end_when_what_one_may_changes(plane: Plane, api: Api, what: str
     if what == "removal":
         api.delete(path)
     else:
-        api.patch(path, {"role": "viewer"} if what == "role" else {"client_group_ids": []})
+        named = [{"client_group_id": api.group(), "role": "none"}] if what == "role in a group" else []
+        changes = {"role": {"role": "viewer"}, "groups": {"client_group_ids": []}}
+        api.patch(path, changes.get(what, {"group_roles": named}))
     assert reader.ends_within(CLOSED_WITHIN_S)
     assert time.monotonic() - began < CLOSED_WITHIN_S
     expected = 401 if what == "removal" else 200

@@ -90,6 +90,68 @@ def test_changing_and_removing_a_member(plane: Plane, api: Api, person: People) 
     assert owner.get(path).status == 404
 
 
+def test_a_role_for_one_client_group(plane: Plane, api: Api, person: People) -> None:
+    """Technician everywhere, viewer in one, nothing in another: written, shown, kept, and taken back."""
+    owner, member = person(fresh=True), join(plane, "technician")
+    acme, borealis, third = (group_named(api, name) for name in ("Acme <Dental>", "Borealis", "Cirrus"))
+    path = f"/settings/members/{member.member_id}"
+    fields = {"name": "Anna", "role": "technician", "reach": "all", f"in.{acme}": "viewer", f"in.{borealis}": "none"}
+    assert "Saved." in owner.submit(owner.get(path), path, **fields).text
+    named = {one["client_group_id"]: one["role"] for one in api.get(f"/members/{member.member_id}")["group_roles"]}
+    assert named == {acme: "viewer", borealis: "none"}
+    # The page shows it, and saving it as it is changes nothing.
+    page = owner.get(path)
+    shown = dict(page.form(path).fields)
+    assert {name: value for name, value in shown.items() if name.startswith("in.") and value} == {
+        f"in.{acme}": "viewer",
+        f"in.{borealis}": "none",
+    }
+    owner.submit(page, path)
+    assert len(api.get(f"/members/{member.member_id}")["group_roles"]) == 2
+    # A form that has no such fields (a page that was open while a group was made) leaves them.
+    token = token_of(owner)
+    owner.post(path, {"csrf": token, "name": "Anna", "role": "technician", "reach": "all"})
+    assert len(api.get(f"/members/{member.member_id}")["group_roles"]) == 2
+    listed = owner.get("/settings/members").text
+    assert "Acme <Dental>: Viewer" in listed
+    assert "Acme <Dental>: Viewer" in member.get("/account").text
+    # What is refused keeps what was chosen.
+    page = owner.submit(owner.get(path), path, name="x" * 300, **{f"in.{third}": "admin"})
+    assert page.status == 422
+    assert dict(page.form(path).fields)[f"in.{third}"] == "admin"
+    owner.submit(owner.get(path), path, **{f"in.{acme}": "", f"in.{borealis}": ""})
+    assert api.get(f"/members/{member.member_id}")["group_roles"] == []
+
+
+def test_buttons_follow_the_role_where_the_thing_is(plane: Plane, api: Api) -> None:
+    member = join(plane, "technician")
+    acme, borealis = group_named(api, "Acme Dental"), group_named(api, "Borealis")
+    here, there = api.endpoint(acme), api.endpoint(borealis)
+    named = [{"client_group_id": acme, "role": "viewer"}, {"client_group_id": borealis, "role": "admin"}]
+    api.patch(f"/members/{member.member_id}", {"group_roles": named})
+
+    def may(endpoint: str) -> tuple[bool, bool]:
+        page = member.get(f"/endpoints/{endpoint}?show=settings")
+        saves = [a for tag, a in page.tags if tag == "button" and a.get("value") == "save"]
+        return f"/open?endpoint={endpoint}" in page.links, "disabled" not in saves[0]
+
+    assert may(here) == (False, False)
+    assert may(there) == (True, True)
+    session = api.session(here)
+    assert "Your role may only look" in member.get(f"/sessions/{session}").text
+    assert "Your role may only look" not in member.get(f"/sessions/{api.session(there)}").text
+    assert member.post("/sessions", {"csrf": token_of(member), "endpoint_id": here}).status == 403
+    # A command to add computers is for the client group of which they are admin.
+    page = member.get("/endpoints/add")
+    scopes = {a["value"] for tag, a in page.tags if a.get("name") == "scope"}
+    assert "organization" not in scopes
+    assert (borealis in page.answer.text, acme in page.answer.text) == (True, False)
+    # And the members that they see are those of that group; the forms offer nothing more.
+    page = member.get("/settings/members/new")
+    assert (f"in-{borealis}" in page.answer.text, f"in-{acme}" in page.answer.text) == (True, False)
+    assert "/settings/members" in page.links
+
+
 def test_nobody_hands_out_more_than_they_have(plane: Plane, api: Api) -> None:
     """By form, and by what a form would not send."""
     group, other = group_named(api, "Acme Dental"), group_named(api, "Borealis Freight")
@@ -383,6 +445,7 @@ def test_the_last_owner_stays(new_plane: Callable[..., Plane]) -> None:
     for action, fields in (
         (path, {"name": "x", "role": "admin", "reach": "all"}),
         (path, {"name": "x", "role": "owner", "reach": "some"}),
+        (path, {"name": "x", "role": "owner", "reach": "all", f"in.{api.group()}": "admin"}),
         (f"{path}/remove", {}),
     ):
         page = owner.post(action, {"csrf": token_of(owner), **fields})
