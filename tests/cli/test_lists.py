@@ -176,6 +176,29 @@ CHANGES = [
         "/members/usr_9",
         {"role": "viewer", "client_group_ids": None},
     ),
+    Change(
+        "members edit usr_9 --group-role grp_1=admin --group-role grp_2=none",
+        "PATCH",
+        "/members/usr_9",
+        {
+            "group_roles": [
+                {"client_group_id": "grp_1", "role": "admin"},
+                {"client_group_id": "grp_2", "role": "none"},
+            ]
+        },
+    ),
+    Change("members edit usr_9 --no-group-roles", "PATCH", "/members/usr_9", {"group_roles": []}),
+    Change(
+        "tokens create --role viewer --group-role grp_1=technician",
+        "POST",
+        "/tokens",
+        {
+            "role": "viewer",
+            "name": "",
+            "client_group_ids": None,
+            "group_roles": [{"client_group_id": "grp_1", "role": "technician"}],
+        },
+    ),
     Change("members remove usr_9", "DELETE", "/members/usr_9"),
     Change("members sign-out usr_9", "POST", "/members/usr_9/sign-out"),
     Change("members invite usr_9", "POST", "/members/usr_9/link", {"clear_second_factor": False}),
@@ -231,6 +254,9 @@ def test_a_new_token_is_the_only_thing_on_stdout(full: Stub, caisey: Cli) -> Non
     assert caisey("tokens", "create", "--role", "viewer").out == "cst_secret\n"
     assert json.loads(caisey("tokens", "create", "--role", "viewer", "--json").out)["token"] == "cst_secret"
     assert caisey("tokens", "create", "--role", "king").code == 2
+    for wrong in ("grp_1", "=viewer", "grp_1=king", "grp_1=owner"):
+        refused = caisey("members", "edit", "usr_9", "--group-role", wrong)
+        assert (refused.code, "is not ID=ROLE" in refused.err) == (2, True)
 
 
 def test_a_one_time_link_is_the_only_thing_on_stdout(full: Stub, caisey: Cli) -> None:

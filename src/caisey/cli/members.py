@@ -15,7 +15,7 @@ from caisey.cli.command import ApiCommand, LocalCommand, begin, group
 from caisey.cli.faults import UsageFault
 from caisey.cli.local import administer
 from caisey.cli.terminal import Column
-from caisey.cli.tokens import Groups, groups_words
+from caisey.cli.tokens import GroupRoles, Groups, groups_words, named_roles
 
 app = group("Who belongs to the organization, in which role.")
 
@@ -67,10 +67,13 @@ def add(
     role: Annotated[str, typer.Option("--role", metavar="ROLE", help="owner, admin, technician, approver or viewer.")],
     name: Annotated[str, typer.Option("--name", help="How others read them.")] = "",
     client_group: Groups = None,
+    group_role: GroupRoles = None,
 ) -> None:
     """Add a member."""
     run = begin(ctx)
-    body = {"email": email, "role": role, "name": name, "client_group_ids": client_group}
+    body: dict[str, Any] = {"email": email, "role": role, "name": name, "client_group_ids": client_group}
+    if group_role:
+        body["group_roles"] = named_roles(group_role)
     member = run.api.post("/members", body)
     run.done(member, f"Added: {member['id']}. Next: caisey members invite {member['id']}")
 
@@ -84,16 +87,24 @@ def edit(
     name: Annotated[str | None, typer.Option("--name", help="A new name.")] = None,
     client_group: Groups = None,
     all_groups: Annotated[bool, typer.Option("--all-groups", help="Every client group.")] = False,
+    group_role: GroupRoles = None,
+    no_group_roles: Annotated[
+        bool, typer.Option("--no-group-roles", help="The role in general counts in every client group.")
+    ] = False,
 ) -> None:
-    """Change a member's role, name or client groups."""
+    """Change a member's role, name, client groups or the roles in them. `--group-role` replaces all that were named."""
     run = begin(ctx)
+    if group_role and no_group_roles:
+        raise UsageFault("--group-role and --no-group-roles exclude each other")
     if client_group and all_groups:
         raise UsageFault("--group and --all-groups exclude each other")
     body: dict[str, Any] = {name: value for name, value in (("role", role), ("name", name)) if value is not None}
     if client_group or all_groups:
         body["client_group_ids"] = client_group
+    if group_role or no_group_roles:
+        body["group_roles"] = named_roles(group_role)
     if not body:
-        raise UsageFault("Nothing is to be changed", hint="Use --role, --name, --group or --all-groups.")
+        raise UsageFault("Nothing is to be changed", hint="Use --role, --name, --group, --all-groups or --group-role.")
     run.done(run.api.patch(f"/members/{member}", body), "Changed.")
 
 

@@ -20,8 +20,18 @@ from caisey.cli.terminal import Column
 app = group("API tokens.")
 
 ROLES = ("owner", "admin", "technician", "approver", "viewer")
+GROUP_ROLES = ("admin", "technician", "approver", "viewer", "none")
 Groups = Annotated[
     list[str] | None, typer.Option("--group", metavar="ID", help="Only these client groups; repeat it for more.")
+]
+
+GroupRoles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--group-role",
+        metavar="ID=ROLE",
+        help="Another role in this client group, or `none`; repeat it for more.",
+    ),
 ]
 
 
@@ -56,6 +66,7 @@ def create(
     role: Annotated[str, typer.Option("--role", metavar="ROLE", help=f"One of {', '.join(ROLES)}.")],
     name: Annotated[str, typer.Option("--name", help="What it is for.")] = "",
     client_group: Groups = None,
+    group_role: GroupRoles = None,
     expires_in: Annotated[
         str | None, typer.Option("--expires-in", metavar="TIME", help="It ends after this long, like 30d.")
     ] = None,
@@ -71,7 +82,10 @@ def create(
     if role not in ROLES:
         raise UsageFault(f"{role!r} is no role", hint=f"One of {', '.join(ROLES)}.")
     expires_in_s = None if expires_in is None else span_of(expires_in, "--expires-in") / 1000
+    named = named_roles(group_role)
     if data_dir is not None:
+        if named:
+            raise UsageFault("--group-role and --data-dir exclude each other")
         from caisey import wiring
 
         made = administer(
@@ -85,6 +99,7 @@ def create(
         )
     else:
         body: dict[str, Any] = {"role": role, "name": name, "client_group_ids": client_group}
+        body |= {"group_roles": named} if named else {}
         made = run.api.post("/tokens", body | ({} if expires_in_s is None else {"expires_in_s": expires_in_s}))
     if run.json:
         run.terminal.json(made)
@@ -102,6 +117,19 @@ def revoke(ctx: typer.Context, token: Annotated[str, typer.Argument(metavar="TOK
 
 
 def groups_words(item: dict[str, Any]) -> str:
-    """Which client groups something reaches."""
+    """Which client groups something reaches, and in which of them with another role."""
     groups = item.get("client_group_ids", item.get("client_groups"))
-    return "all" if groups is None else ", ".join(map(str, groups)) or "none"
+    reached = "all" if groups is None else ", ".join(map(str, groups)) or "none"
+    named = (f"{one['client_group_id']}={one['role']}" for one in item.get("group_roles") or ())
+    return "; ".join((reached, *named))
+
+
+def named_roles(given: list[str] | None) -> list[dict[str, str]]:
+    """From `--group-role ID=ROLE`."""
+    named = []
+    for one in given or ():
+        group, found, role = one.partition("=")
+        if not (group and found) or role not in GROUP_ROLES:
+            raise UsageFault(f"{one!r} is not ID=ROLE", hint=f"ROLE is one of {', '.join(GROUP_ROLES)}.")
+        named.append({"client_group_id": group, "role": role})
+    return named
