@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from tests.end_to_end.client import Api, shell
+from tests.end_to_end.server import until
 from tests.end_to_end.views import Prompt
 from tests.foreign.journal import Journal
 from tests.foreign.loop import LoopThread
@@ -124,6 +125,20 @@ class Desk:
     def answered(self, *tool_calls: dict[str, Any]) -> Prompt:
         """Asks, and waits until the first step is answered."""
         return self.api.wait_verdict(self.ask(*tool_calls), ("answered", "yes"))
+
+    def no_new_work(self, because: str) -> None:
+        """Waits until the control plane sends nothing there for this reason: what a runtime did and a request after it
+        come by two lines into one server, and the later one may be read first."""
+        until(
+            lambda: self.api.get(f"/endpoints/{self.endpoint_id}")["sendable"]["reason"] == because,
+            within=20,
+            what=f"no new work goes there: {because}",
+        )
+
+    def goes_away(self) -> None:
+        """The only runtime's connection breaks, it stays away, and the control plane has seen it."""
+        self.runtime.drop_links(stay_away=True)
+        self.no_new_work("offline")
 
     def nothing_more_happens(self, prompt: Prompt, heartbeats: int = 3) -> Prompt:
         """Heartbeats go by, both sides live; the prompt's attempts are the same as before."""

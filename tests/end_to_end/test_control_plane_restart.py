@@ -32,7 +32,7 @@ def kill_and_start(server: Server) -> None:
 
 def test_a_prompt_that_was_accepted_survives_kill_9(desk: Desk, server: Server) -> None:
     """§9, 2: "A prompt that was accepted (HTTP 2xx) survives `kill -9` of the control plane"."""
-    desk.runtime.drop_links(stay_away=True)
+    desk.goes_away()
     prompts = [desk.ask(shell(f"echo {n}")) for n in range(10)]
     kill_and_start(server)
     desk.runtime.connect()
@@ -45,7 +45,7 @@ def test_a_prompt_that_was_accepted_survives_kill_9(desk: Desk, server: Server) 
 def test_prompts_accepted_until_the_kill_are_all_there(desk: Desk, server: Server) -> None:
     """§9, 2, with the kill in the middle of a burst: every 202 is found again."""
     accepted: list[str] = []
-    desk.runtime.drop_links(stay_away=True)
+    desk.goes_away()
     for number in range(200):
         if number == 120:
             server.kill()

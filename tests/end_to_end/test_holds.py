@@ -16,7 +16,7 @@ from tests.foreign.work import Gate, answers, by_command, in_turn, refuses, runs
 def health(desk: Desk, *wanted: str) -> None:
     until(
         lambda: desk.api.get(f"/endpoints/{desk.endpoint_id}")["health"] in wanted,
-        within=10,
+        within=20,
         what=f"the endpoint is {wanted}",
     )
 
@@ -44,7 +44,7 @@ def test_a_runtime_that_missed_two_heartbeats_gets_no_new_work(desk: Desk) -> No
 
 def test_offline_when_sent_is_held_and_goes_on_return(desk: Desk) -> None:
     """§6 "sendable: a bridge is open": words.json "Kept until {end}"."""
-    desk.runtime.drop_links(stay_away=True)
+    desk.goes_away()
     prompt = desk.api.wait_state(desk.ask(shell("x", "mutating")), "held")
     desk.runtime.connect()
     desk.api.wait_verdict(prompt, ("answered", "yes"))
@@ -53,7 +53,7 @@ def test_offline_when_sent_is_held_and_goes_on_return(desk: Desk) -> None:
 def test_a_hold_expires(desk: Desk) -> None:
     """§2: "`expired`: a hold or an approval passed its end", ran as the tool call's; §6 "at most `hold_expiry`"."""
     desk.policy(hold_expiry_s=1.0)
-    desk.runtime.drop_links(stay_away=True)
+    desk.goes_away()
     prompt = desk.api.wait_verdict(desk.ask(shell("x", "mutating")), ("expired", "no"))
     desk.runtime.connect()
     prompt = desk.nothing_more_happens(prompt)
@@ -77,7 +77,7 @@ def test_an_expired_hold_shows_the_calls_ran(desk: Desk) -> None:
 
 def test_hold_moves_the_end_and_release_sends_after_a_check(desk: Desk) -> None:
     """§1 `hold`, `release`; API.md: `expires_in_s` (hold); §1: "release never adds one [a consent]"."""
-    desk.runtime.drop_links(stay_away=True)
+    desk.goes_away()
     prompt = desk.api.wait_state(desk.ask(shell("x", "mutating")), "held")
     before = views.last(prompt)["due_at"]
     desk.api.act(prompt, "hold", expires_in_s=600)
@@ -110,7 +110,7 @@ def test_a_draining_runtime_gets_no_new_work(desk: Desk, how: str) -> None:
     if how == "leaving":
         desk.runtime.say({"type": "leaving", "reason": "drain"})
     desk.runtime.manners.accepting = False
-    desk.runtime.heartbeats_pass(1)
+    desk.no_new_work("draining")
     prompt = desk.api.wait_state(desk.ask(), "held")
     assert desk.runtime.dispatches() == []
     desk.runtime.manners.accepting = True
@@ -130,7 +130,7 @@ def test_rerouted_by_policy(desk: Desk) -> None:
         shown = desk.api.get(f"/endpoints/{desk.endpoint_id}")["runtimes"]
         return any(r["id"] == runtime_id and r.get("health", "unhealthy") != "healthy" for r in shown)
 
-    until(ill, within=10, what="the first runtime is unhealthy")
+    until(ill, within=20, what="the first runtime is unhealthy")
     second.heartbeats_pass(4)
     prompt = desk.api.wait_verdict(desk.ask(shell("x", "mutating")), ("answered", "yes"))
     assert desk.runtime.dispatches() == []
@@ -145,7 +145,7 @@ def test_escalated_by_policy(desk: Desk) -> None:
     about = views.call(prompt)["id"]
     until(
         lambda: any(item["tool_call_id"] == about for item in desk.api.get("/attention")["items"]),
-        within=10,
+        within=20,
         what="attention shows the call",
     )
     assert desk.runtime.dispatches() == []
@@ -154,7 +154,7 @@ def test_escalated_by_policy(desk: Desk) -> None:
 def test_a_person_may_send_it_another_way(desk: Desk) -> None:
     """§1 `reroute`; words.json: "Offered only where the same record prevents a second run"."""
     second = desk.fleet.sibling(desk.runtime, shared_journal=True, connect=False)
-    desk.runtime.drop_links(stay_away=True)
+    desk.goes_away()
     prompt = desk.api.wait_state(desk.ask(shell("x", "mutating")), "held")
     second.connect()
     answer = desk.api.try_to_act(prompt, "reroute", runtime_id=second.runtime_id)
