@@ -39,9 +39,10 @@ SETTINGS: Final[dict[str, str]] = {
     "reach.none_short": "None",
     # -- the role in one client group --
     "group_roles.title": "Another role in a client group",
-    "group_roles.hint": "It counts there in the place of the role above, also in a client group that is not chosen above.",
+    "group_roles.hint": "It counts there in the place of the role above, also where a client group is not chosen above. "
+    "None: they see nothing of it.",
     "group_roles.as_in_general": "As in general",
-    "group_roles.none": "None: sees nothing of it",
+    "group_roles.none": "None",
     "group_roles.none_short": "nothing",
     # -- members --
     "members.new": "Add a member",
