@@ -89,7 +89,7 @@ class Api:
         return views.check(self.get(f"/prompts/{prompt_id}"))
 
     def wait(
-        self, prompt: Prompt, condition: Callable[[Prompt], Any], *, within: float = 15.0, what: str = "the condition"
+        self, prompt: Prompt, condition: Callable[[Prompt], Any], *, within: float = 40.0, what: str = "the condition"
     ) -> Prompt:
         """The first view of the prompt for which the condition holds; every view on the way is checked."""
         newest: list[Prompt] = [prompt]
@@ -104,19 +104,19 @@ class Api:
             error.add_note(story(newest[0]))
             raise
 
-    def wait_verdict(self, prompt: Prompt, *wanted: tuple[str, str], step: int = 1, within: float = 15.0) -> Prompt:
+    def wait_verdict(self, prompt: Prompt, *wanted: tuple[str, str], step: int = 1, within: float = 40.0) -> Prompt:
         """Waits until the newest attempt of a step shows one of these (kind, ran)."""
         return self.wait(
             prompt, lambda p: views.verdict(p, step) in wanted, within=within, what=f"step {step} is {wanted}"
         )
 
-    def wait_state(self, prompt: Prompt, *states: str, step: int = 1, within: float = 15.0) -> Prompt:
+    def wait_state(self, prompt: Prompt, *states: str, step: int = 1, within: float = 40.0) -> Prompt:
         """Waits until the newest attempt of a step is in one of these states."""
         return self.wait(
             prompt, lambda p: views.last(p, step)["state"] in states, within=within, what=f"step {step} is {states}"
         )
 
-    def wait_waiting(self, prompt: Prompt, step: int = 1, within: float = 15.0) -> Prompt:
+    def wait_waiting(self, prompt: Prompt, step: int = 1, within: float = 40.0) -> Prompt:
         """Waits until a step waits for a person."""
         return self.wait(
             prompt, lambda p: views.call(p, step)["state"] == "waiting", within=within, what=f"step {step} waits"
@@ -166,7 +166,7 @@ class Api:
 
     @contextmanager
     def stream(
-        self, path: str, *, last_event_id: int | None = None, within: float = 15.0
+        self, path: str, *, last_event_id: int | None = None, within: float = 40.0
     ) -> Iterator[Iterator[StreamEvent]]:
         """An open stream of server-sent events. Reading on past `within` seconds fails."""
         headers = {"Accept": "text/event-stream"}

@@ -217,7 +217,7 @@ def test_the_command_line_on_the_machine_needs_no_login(server: Server) -> None:
     token = server.token("owner", "by-hand")
     assert token.startswith("cst_")
     api = Api(server.url, token)
-    until(lambda: api.get("/endpoints")["items"] == [], within=5, what="the new organization is empty")
+    until(lambda: api.get("/endpoints")["items"] == [], within=20, what="the new organization is empty")
     api.close()
     loose = [p.name for p in server.data_dir.rglob("*") if p.stat().st_mode & 0o077]
     assert loose == [], "files that others on the machine may read"

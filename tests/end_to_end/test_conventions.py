@@ -235,7 +235,7 @@ def test_the_health_of_an_endpoint(desk: Desk) -> None:
     desk.answered()
     shown = until(
         lambda: next((e for e in [desk.api.get(f"/endpoints/{desk.endpoint_id}")] if e["health"] == "healthy"), None),
-        within=5,
+        within=20,
         what="healthy",
     )
     assert shown["sendable"]["value"] is True

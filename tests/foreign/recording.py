@@ -76,7 +76,7 @@ class Recording:
         direction: Direction = "in",
         *,
         where: Callable[[Seen], bool] = lambda _: True,
-        timeout: float = 10.0,
+        timeout: float = 30.0,
         since: int = 0,
         count: int = 1,
     ) -> Seen:

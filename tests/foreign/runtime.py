@@ -95,7 +95,7 @@ class Runtime:
         self.trusted = [answer["control_plane_key"]]
         return dict(answer)
 
-    def connect(self, kind: str = "websocket", *, wait: bool = True, timeout: float = 10.0) -> Runtime:
+    def connect(self, kind: str = "websocket", *, wait: bool = True, timeout: float = 30.0) -> Runtime:
         """Keeps one bridge of this kind open; waits for its welcome unless told not to."""
         since = self.recording.mark()
         self._loop.run(self._connect(kind))
@@ -166,7 +166,7 @@ class Runtime:
 
     def heartbeats_pass(self, count: int = 2) -> None:
         """Waits until the control plane has answered that many more heartbeats: time went by for both."""
-        self.recording.wait("heartbeat_ack", since=self.recording.mark(), count=count, timeout=20)
+        self.recording.wait("heartbeat_ack", since=self.recording.mark(), count=count, timeout=60)
 
     # -- on the loop -----------------------------------------------------------------------------------------
 

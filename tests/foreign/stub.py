@@ -79,7 +79,7 @@ class Stub:
             }
         )
 
-    def next(self, kind: str, timeout: float = 5.0) -> Frame:
+    def next(self, kind: str, timeout: float = 20.0) -> Frame:
         """The next frame of this kind; others before it are let go."""
         while True:
             frame = self.heard.get(timeout=timeout)

@@ -45,7 +45,7 @@ from caisey.protocol.frames import (
 from caisey.protocol.signatures import sign, verify
 
 F = TypeVar("F")
-PATIENCE_S = 20.0
+PATIENCE_S = 40.0
 
 
 class Link:

@@ -106,7 +106,7 @@ async def ended(made: Executor, shim: Shim) -> None:
     assert shim.watcher is not None
     shim.watcher(StartSeen(Identity(8, "boot:8"), 0))
     shim.watcher(EndSeen())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await made.idle()
 
 
@@ -137,7 +137,7 @@ def test_a_start_under_way_is_not_adopted_as_well() -> None:
             entry: Any = attempts.get(KEY)
             assert not entry.let_go, "`started` may be said only once the shim's marker is on disk"
             writer.gate.set()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await adopting
             assert launcher.adopted == []
             assert entry.execution is launcher.prepared
