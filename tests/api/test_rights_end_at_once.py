@@ -6,10 +6,17 @@ import base64
 import json
 import socket
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 
+from caisey.control.directory.store import Directory, Draft
+from caisey.control.roles import Role
+from caisey.core.events import CONTROL_PLANE, Actor
 from tests.api.plane import Api, Plane
 
 ANSWERED_WITHIN_S = 20.0
@@ -37,6 +44,71 @@ def test_a_body_that_comes_slowly_is_judged_when_it_is_there(plane: Plane, api: 
             answer += part
     assert b"auth.token_invalid" in answer
     assert name not in {group["name"] for group in api.get("/client-groups", limit=200)["items"]}
+
+
+def _taken_away_first(monkeypatch: pytest.MonkeyPatch, token_id: str, **left: Any) -> None:
+    """As if another change, which takes away what the token may do, stood before its own in the queue."""
+    changing = Directory.changing
+
+    @asynccontextmanager
+    async def behind_another(directory: Directory, organization_id: str, actor: Actor) -> AsyncIterator[Draft]:
+        if actor.id == token_id:
+            async with changing(directory, organization_id, CONTROL_PLANE) as draft:
+                draft.save(msgspec.structs.replace(directory.tokens[token_id], **left))
+        async with changing(directory, organization_id, actor) as draft:
+            yield draft
+
+    monkeypatch.setattr(Directory, "changing", behind_another)
+
+
+QUEUED = [
+    ("POST", "/tokens", {"role": "admin"}),
+    ("POST", "/members", {"role": "admin", "email": "late@example.com"}),
+    ("POST", "/members/{member}/link", {}),
+    ("PATCH", "/members/{member}", {"role": "admin"}),
+    ("DELETE", "/members/{member}", None),
+    ("PATCH", "/endpoints/{endpoint}", {"name": "theirs"}),
+    ("POST", "/enrollment-tokens", {"scope": "organization"}),
+    ("POST", "/attention/{attention}/take", {}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), QUEUED, ids=[f"{method} {path}" for method, path, _ in QUEUED])
+@pytest.mark.parametrize("how", ["revoked", "role", "role in a group"])
+def test_a_change_that_waits_for_its_turn_is_judged_when_it_is_its_turn(
+    api: Api, plane: Plane, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: Any, how: str
+) -> None:
+    """Else who is being made less, and asks at the same moment, still makes a token of what they were."""
+    group = api.group()
+    machine = {"machine_fingerprint": uuid.uuid4().hex * 2}
+    token = api.enrollment_token("client_group", client_group_id=group, uses=2)
+    endpoint, twin = (api.enroll(token, **machine)["endpoint_id"] for _ in range(2))
+    invited = {"role": "viewer", "email": f"{uuid.uuid4().hex}@example.com", "client_group_ids": [group]}
+    places = {
+        "member": api.post("/members", invited)["id"],
+        "endpoint": endpoint,
+        "attention": f"endpoint.fingerprint_shared:{twin}",
+    }
+    made = api.post("/tokens", {"role": "admin"})
+    left: dict[str, dict[str, Any]] = {
+        "revoked": {"revoked_at_ms": 1},
+        "role": {"role": Role.VIEWER},
+        "role in a group": {"group_roles": {group: Role.VIEWER}},
+    }
+    before = _there(api, made["id"])
+    _taken_away_first(monkeypatch, made["id"], **left[how])
+    refused = plane.client(made["token"]).refused(method, path.format(**places), body)[:2]
+    monkeypatch.undo()
+    assert refused[0] in ((401,) if how == "revoked" else (403, 404)), refused
+    assert _there(api, made["id"]) == before
+
+
+def _there(api: Api, but: str) -> Any:
+    """Everything that could have been changed; of a computer what does not change by itself."""
+    lists = [api.get(one, limit=200)["items"] for one in ("/members", "/tokens", "/enrollment-tokens")]
+    named = [(one["id"], one["name"], one["removing"]) for one in api.get("/endpoints", limit=200)["items"]]
+    taken = [(one["id"], one["owner"]) for one in api.get("/attention", limit=200)["items"]]
+    return [[one for one in items if one["id"] != but] for items in lists], named, taken
 
 
 CURSORS = [

@@ -7,7 +7,7 @@ and body; it never reads headers to find out who asks, and never writes to the w
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import msgspec
@@ -39,6 +39,12 @@ class Call:
     query: Any
     body: Any
     request: Request[Any, Any, Any]
+    asks: Callable[[], Principal]  # who asks, found anew; raises where they may not any more
+
+    def as_of_now(self) -> Call:
+        """Asked by whoever asks as they are now: while a change waited for its turn, what they may do may have been
+        taken away."""
+        return replace(self, principal=self.asks())
 
 
 @dataclass(frozen=True, slots=True)

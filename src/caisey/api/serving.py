@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -94,8 +95,10 @@ def _reader(route: Route, services: Services) -> Responder:
         raise ValueError(f"{route.path} reads nothing")
 
     async def respond(request: AnyRequest) -> Any:
-        principal = admit(route, services, request)
-        answer = await read(Call(services, principal, request.path_params, _query(route, request), None, request))
+        asks = partial(admit, route, services, request)
+        principal = asks()
+        query = _query(route, request)
+        answer = await read(Call(services, principal, request.path_params, query, None, request, asks))
         return _sent(answer)
 
     return respond
@@ -103,15 +106,15 @@ def _reader(route: Route, services: Services) -> Responder:
 
 def _writer(route: Route, services: Services) -> Responder:
     async def respond(request: AnyRequest) -> Any:
-        principal = admit(route, services, request)
+        asks = partial(admit, route, services, request)
+        principal = asks()
         key = _key(request)
         query = _query(route, request)
         document, body = await _body(route, request)
         who = (principal.id, request.method, request.url.path)
         async with services.answered.claim(who, key, _SAME.encode((document, query))) as claim:
             # A body comes as slowly as its sender likes: what they might do when it began they may not do any more.
-            principal = admit(route, services, request)
-            call = Call(services, principal, request.path_params, query, body, request)
+            call = Call(services, asks(), request.path_params, query, body, request, asks)
             if claim.answered is not None:
                 return await _again(route, call, claim.answered)
             return _sent(await _do(route, call, claim))
@@ -125,7 +128,7 @@ async def _do(route: Route, call: Call, claim: Claim) -> Answer:
     if route.change is None:
         raise ValueError(f"{route.path} does nothing")
     async with call.services.directory.changing(call.principal.organization_id, call.principal.actor) as draft:
-        answer = route.change(call, draft)
+        answer = route.change(call.as_of_now(), draft)
         draft.statements += claim.remember(answer.status, body=answer.for_repeats())
     if answer.after is not None:
         answer.after()

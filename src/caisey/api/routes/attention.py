@@ -212,6 +212,7 @@ async def take(call: Call, claim: Claim) -> Answer:
         return call.services.kept(claim, Answer(said))
     answer = Answer(said)
     async with call.services.directory.changing(principal.organization_id, principal.actor) as draft:
+        _find(call.as_of_now())
         draft.statements.append(snoozes.own(row.key, principal.id))
         draft.statements += claim.remember(answer.status, body=answer.for_repeats())
         draft.note("attention.taken", owner=principal.id, **_about(row))

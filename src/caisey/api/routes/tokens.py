@@ -84,6 +84,7 @@ async def create_token(call: Call, claim: Claim) -> Answer:
     body: TokenBody = call.body
     await require_hand(call, body.password)
     async with call.services.directory.changing(call.principal.organization_id, call.principal.actor) as draft:
+        call = call.as_of_now()
         token, text = tokens.create(
             call.services.directory,
             draft,
@@ -142,7 +143,7 @@ async def make_member_link(call: Call, claim: Claim) -> Answer:
     """An invitation, or a reset for who had a password. Nobody resets a member whose role is above their own."""
     await require_hand(call, call.body.password)
     async with call.services.directory.changing(call.principal.organization_id, call.principal.actor) as draft:
-        answer = _linked(call, draft)
+        answer = _linked(call.as_of_now(), draft)
         draft.statements += claim.remember(answer.status, body=answer.for_repeats())
     return answer
 
