@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
+import ipaddress
 import resource
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Iterator
@@ -12,6 +15,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from tests.end_to_end.server import Server, until
 
@@ -98,3 +105,57 @@ def _answer(line: socket.socket) -> bytes:
     with contextlib.suppress(ConnectionError):
         return line.recv(4096)
     return b""
+
+
+class Encrypted(Server):
+    """With a certificate of its own making."""
+
+    def __init__(self, directory: Path) -> None:
+        certificate, key = directory / "cert.pem", directory / "key.pem"
+        _certify(certificate, key)
+        named = {"CAISEY_TLS_CERTIFICATE": str(certificate), "CAISEY_TLS_KEY": str(key)}
+        super().__init__(directory / "data", named)
+        self.url = f"https://127.0.0.1:{self.port}"
+        self.trust = ssl.create_default_context(cafile=str(certificate))
+
+    def ready(self) -> bool:
+        assert self.running, self.log_tail()
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=10, trust_env=False, verify=self.trust).status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+def test_who_speaks_no_tls_harms_nobody(tmp_path: Path) -> None:
+    server = Encrypted(tmp_path).start()
+    try:
+        with callers(server, 5) as plain:  # these speak plain HTTP
+            assert all(b"200 OK" not in _answer(line) for line in plain)
+        with contextlib.ExitStack() as lines:
+            for _ in range(20):  # and these say nothing, and are on the threshold when everything ends
+                lines.enter_context(socket.create_connection(("127.0.0.1", server.port), 30))
+            assert server.ready()
+            assert server.stop() == 0
+        assert "Traceback" not in server.log_tail()
+    finally:
+        server.kill()
+
+
+def _certify(certificate: Path, key: Path) -> None:
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(private, hashes.SHA256())
+    )
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key.write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
