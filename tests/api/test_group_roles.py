@@ -98,8 +98,8 @@ def test_all_but_one_is_all_but_one_in_each_list(clients: Clients) -> None:
     listed = {one["id"] for one in dora.get("/sessions", limit=200)["items"]}
     assert (sessions["a"] in listed, sessions["none"] in listed) == (False, True)
     assert dora.refused("GET", f"/sessions/{sessions['a']}")[:2] == HIDDEN
-    groups = {one["id"] for one in dora.get("/client-groups", limit=200)["items"]}
-    assert (clients.a in groups, clients.b in groups) == (False, True)
+    assert dora.refused("GET", f"/client-groups/{clients.a}")[:2] == HIDDEN
+    assert dora.get(f"/client-groups/{clients.b}")["id"] == clients.b
     # A client group that is made later is as all others are.
     later = clients.owner.group()
     assert works_on(dora, clients.owner.endpoint(later)) == GOES
@@ -419,4 +419,4 @@ def test_the_log_says_which_role_in_which_client_group(clients: Clients) -> None
     assert event["payload"]["group_roles"] == {clients.a: "none", clients.b: "technician"}
     # Naming the same once more changes nothing, and says nothing.
     owner.patch(f"/members/{member['id']}", {"group_roles": roles({clients.a: "none", clients.b: "technician"})})
-    assert len(owner.get("/audit/search", type="member.updated", limit=200)["items"]) == len(found)
+    assert owner.get("/audit/search", type="member.updated", limit=1)["items"] == found[:1]
