@@ -230,13 +230,16 @@ def test_another_organization_is_not_there(plane: Plane, api: Api, person: Peopl
 
 def test_a_token_is_shown_once_and_revoked(plane: Plane, api: Api, person: People) -> None:
     owner = person(fresh=True)
+    group = group_named(api, "Acme Dental")
     form = owner.get("/settings/tokens")
-    page = owner.submit(form, "/settings/tokens", name="RMM <b>", role="viewer", reach="all", ends="30")
+    fields = {"name": "RMM <b>", "role": "viewer", "reach": "all", "ends": "30", f"in.{group}": "technician"}
+    page = owner.submit(form, "/settings/tokens", **fields)
     text = re.search(r"cst_[\w-]{43}", page.text)
     assert text is not None
-    assert plane.client(text[0]).get("/me")["name"] == "RMM <b>"
+    me = plane.client(text[0]).get("/me")
+    assert (me["name"], me["group_roles"]) == ("RMM <b>", [{"client_group_id": group, "role": "technician"}])
     # The same form once more, as after a reload: one token, and no secret.
-    again = owner.submit(form, "/settings/tokens", name="RMM <b>", role="viewer", reach="all", ends="30")
+    again = owner.submit(form, "/settings/tokens", **fields)
     assert "cst_" not in again.text
     made = [token for token in api.get("/tokens", limit=200)["items"] if token["name"] == "RMM <b>"]
     assert len(made) == 1

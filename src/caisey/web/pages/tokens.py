@@ -7,7 +7,7 @@ from typing import Any, Final
 from caisey.control.roles import Role
 from caisey.web.inside import ApiFault
 from caisey.web.page import Page, Reply, render, see_other
-from caisey.web.pages.reach import chosen_in, everything, reach_of, roles_of
+from caisey.web.pages.reach import chosen_in, everything, named_in, reach_of, roles_of
 from caisey.web.visit import Visit
 from caisey.web.words import word
 
@@ -21,7 +21,14 @@ LOCAL: Final = "local_admin"
 
 async def show_all(visit: Visit) -> Reply:
     """The list, and the form of a new one."""
-    return await _tokens(visit, {"name": "", "role": Role.TECHNICIAN.value, "ends": "90", "client_group_ids": None})
+    typed: dict[str, Any] = {
+        "name": "",
+        "role": Role.TECHNICIAN.value,
+        "ends": "90",
+        "client_group_ids": None,
+        "group_roles": [],
+    }
+    return await _tokens(visit, typed)
 
 
 async def make(visit: Visit) -> Reply:
@@ -33,6 +40,7 @@ async def make(visit: Visit) -> Reply:
         "role": form.get("role"),
         "ends": ends,
         "client_group_ids": chosen_in(form),
+        "group_roles": named_in(form),
     }
     body: dict[str, Any] = {name: value for name, value in typed.items() if name != "ends"}
     if ends.isdecimal() and ends in ENDS:
@@ -58,7 +66,7 @@ async def revoke(visit: Visit) -> Reply:
 
 async def _tokens(visit: Visit, typed: dict[str, Any], fault: ApiFault | None = None) -> Reply:
     found = await visit.inside.get("/tokens", limit=PAGE_SIZE, cursor=visit.query.get("cursor"))
-    reach = await reach_of(visit, typed["client_group_ids"])
+    reach = await reach_of(visit, typed["client_group_ids"], typed["group_roles"])
     members = await everything(visit, "/members", MEMBERS_NAMED)
     return render(
         visit,
