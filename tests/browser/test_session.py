@@ -28,7 +28,7 @@ from tests.web.visitor import Visitor, join
 
 __all__ = ["desk", "fleet", "loop"]
 
-SLOWLY = 20_000
+SLOWLY = 60_000
 
 
 def now_says(page: Page, label: str | re.Pattern[str]) -> None:
