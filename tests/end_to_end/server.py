@@ -18,6 +18,8 @@ from typing import Any
 import httpx
 
 START_WITHIN_S = 90.0
+ENDS_WITHIN_S = 30.0
+"""It gives requests `shutdown_grace_s`, 10 s; the rest is for a busy machine."""
 _PAUSE = threading.Event()
 """Never set: the wait between two looks at a condition."""
 
@@ -91,11 +93,11 @@ class Server:
             return 0
         process.send_signal(how)
         try:
-            return process.wait(15)
+            return process.wait(ENDS_WITHIN_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(15)
-            raise AssertionError(f"the control plane did not end within 15 s of {how.name}") from None
+            raise AssertionError(f"the control plane did not end within {ENDS_WITHIN_S} s of {how.name}") from None
 
     def log_tail(self, size: int = 4000) -> str:
         return self.log.read_text(errors="replace")[-size:] if self.log.exists() else ""
