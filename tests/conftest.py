@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,7 +30,12 @@ settings.load_profile(os.environ.get("CAISEY_HYPOTHESIS_PROFILE", _default))
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose Hypothesis's seed here, so that it is known, printed, and the same in every worker."""
+    """Choose Hypothesis's seed here, so that it is known, printed, and the same in every worker.
+
+    And Ctrl-C means what it says: whoever runs the tests in the background has it ignored, and programs inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("hypothesis_seed", None) is None:
         config.option.hypothesis_seed = str(random.randrange(2**32))
 
