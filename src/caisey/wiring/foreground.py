@@ -16,11 +16,11 @@ from typing import Final
 
 import structlog
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from caisey.api.sliced_socket import SlicedWebSocket
 from caisey.protocol import limits
 from caisey.settings import ServerSettings
+from caisey.wiring.caller import Caller
 from caisey.wiring.control_plane import ControlPlane, build_control_plane
 from caisey.wiring.door import Door
 
@@ -67,7 +67,7 @@ class _Server(uvicorn.Server):
             self._doors.append(door)
 
     def _protocol(self) -> asyncio.Protocol:
-        return HttpToolsProtocol(self.config, self.server_state, self.lifespan.state)
+        return Caller(self.config, self.server_state, self.lifespan.state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Streams would keep their connections for ever."""
