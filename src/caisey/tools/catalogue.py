@@ -16,12 +16,17 @@ from caisey.tools.shells import SHELLS
 TOOLS: Final[tuple[Tool, ...]] = (*SHELLS, *BUILTINS)
 
 _BY_VERSION: Final = {(tool.name, tool.version): tool for tool in TOOLS}
-_NEWEST: Final = {tool.name: tool for tool in sorted(TOOLS, key=lambda tool: tool.version)}
+_NEWEST_FIRST: Final = {
+    name: sorted((tool for tool in TOOLS if tool.name == name), key=lambda tool: -tool.version)
+    for name in {tool.name for tool in TOOLS}
+}
 
 
 def find(name: str, version: int | None = None) -> Tool | None:
     """A tool by name; the newest version where none is given."""
-    return _NEWEST.get(name) if version is None else _BY_VERSION.get((name, version))
+    if version is None:
+        return next(iter(_NEWEST_FIRST.get(name, ())), None)
+    return _BY_VERSION.get((name, version))
 
 
 def fitting(name: str, arguments: Mapping[str, Any]) -> Tool | None:
@@ -29,7 +34,7 @@ def fitting(name: str, arguments: Mapping[str, Any]) -> Tool | None:
 
     So a call that names no account is one of version 1, which every runtime has.
     """
-    versions = sorted((tool for tool in TOOLS if tool.name == name), key=lambda tool: -tool.version)
+    versions = _NEWEST_FIRST.get(name, ())
     named = (tool for tool in versions if set(tool.arguments_schema.get("required", ())) <= arguments.keys())
     return next(named, versions[-1] if versions else None)
 
