@@ -1,4 +1,4 @@
-"""One peer that sends much at once is parsed a slice at a time, and read as fast as its share of everybody's time."""
+"""One peer that sends much at once is parsed a slice at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
-from caisey.api.runtime_socket import BURST_S, SHARE, Pace
 from caisey.api.sliced_socket import SLICE_BYTES, SlicedWebSocket
 
 FRAME_BYTES = 100
@@ -147,20 +146,3 @@ def test_nothing_is_parsed_behind_a_close() -> None:
         assert it.transport.closed
 
     asyncio.run(story())
-
-
-@settings(max_examples=60)
-@given(st.lists(st.floats(0, 0.01), min_size=1, max_size=400))
-def test_a_connection_takes_its_share_for_long_and_no_more(costs: list[float]) -> None:
-    now, spent = 0.0, 0.0
-    pace = Pace(now)
-    for cost in costs:
-        now += cost
-        spent += cost
-        now += pace.spend(cost, now)
-        assert spent <= now * SHARE + BURST_S + 0.01
-
-
-def test_one_that_works_is_never_held_up() -> None:
-    pace = Pace(0.0)
-    assert not any(pace.spend(0.000_5, number / 500) for number in range(5_000))

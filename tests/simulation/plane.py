@@ -282,14 +282,17 @@ class PlaneNode:
         self.sweeper = Sweeper(self.sessions, self.steady, self.hub.paused)
         await clock_while_away.follow(self.log, self.sessions, self.steady.now_ms())
         self.sweeper.start(self.steady.now_ms())
-        self.socket = RuntimeSocket(self.hub, random_bytes, lambda: self.steady.monotonic_ms() / 1000)
-        self.poll = RuntimePoll(self.hub, random_bytes, self.steady.monotonic_ms)
+        self.socket = RuntimeSocket(self.hub, random_bytes, self._seconds)
+        self.poll = RuntimePoll(self.hub, random_bytes, self.steady.monotonic_ms, self._seconds)
         self._loops = [asyncio.create_task(self.hub.run()), asyncio.create_task(self.sweeper.run())]
         for task in self._loops:
             task.add_done_callback(_must_not_end)
         self.ready = True
         for told in self.on_ready:
             told()
+
+    def _seconds(self) -> float:
+        return self.steady.monotonic_ms() / 1000
 
     async def accept(self, runtime_id: str) -> None:
         """A person says that the runtime may come again."""

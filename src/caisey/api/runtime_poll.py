@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from caisey.api.fair_share import FairShare, stand_back
 from caisey.api.problem import MEDIA_TYPE, document_of, shape_fault
 from caisey.control.arrivals import Refusal
 from caisey.control.connections import Connection
@@ -66,8 +68,9 @@ class PollBridge:
 
     kind = "longpoll"
 
-    def __init__(self, key: bytes, opening: Opening, now_ms: int) -> None:
+    def __init__(self, key: bytes, opening: Opening, now_ms: int, share: FairShare) -> None:
         self.key = key  # the hash of its secret
+        self.share = share
         self.opening: Opening | None = opening
         self.connection: Connection | None = None
         self.away_ms: int | None = now_ms + limits.HANDSHAKE_MS  # None while a poll waits
@@ -178,10 +181,17 @@ class PollBridge:
 class RuntimePoll:
     """The ASGI application behind `POLL_PATH`."""
 
-    def __init__(self, hub: Hub, random_bytes: Callable[[int], bytes], monotonic_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        random_bytes: Callable[[int], bytes],
+        monotonic_ms: Callable[[], int],
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._hub = hub
         self._random = random_bytes
         self._monotonic_ms = monotonic_ms
+        self._seconds = seconds  # what a frame took
         self._bridges: dict[bytes, PollBridge] = {}  # by the hash of the secret
         hub.also(self._sweep)
 
@@ -212,7 +222,7 @@ class RuntimePoll:
         opening = self._hub.knock(scope["client"][0] if scope.get("client") else "")
         if opening is None:
             raise Fault("request.rate_limited")
-        bridge = PollBridge(_hash(secret), opening, self._monotonic_ms())
+        bridge = PollBridge(_hash(secret), opening, self._monotonic_ms(), FairShare(self._seconds))
         self._bridges[bridge.key] = bridge
         bridge.send(opening.challenge)
         bridge.take_number(body.sequence)
@@ -249,9 +259,13 @@ class RuntimePoll:
                 if bridge.closing is not None:
                     return
                 if bridge.connection is not None:
+                    began = bridge.share.begin()
                     waiting = self._hub.receive(bridge.connection, data)
+                    pause = bridge.share.took(began, len(data))
                     if waiting is not None:
                         await waiting
+                    if pause is not None:
+                        await stand_back(pause)
                 elif bridge.opening is not None:
                     await self._hello(bridge, bridge.opening, data, secret)
 

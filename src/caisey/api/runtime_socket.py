@@ -1,8 +1,8 @@
 """The entrance of runtimes over WebSocket: `GET /runtime/v1/connect` (PROTOCOL.md §1, §3).
 
-Owns the socket: the handshake's time limit, one frame per text message in each direction, fairness among connections.
-A plain ASGI application, because a framework's layers would cost each idle connection memory and each frame time. Knows
-nothing of what a frame means.
+Owns the socket: the handshake's time limit, one frame per text message in each direction. A plain ASGI
+application, because a framework's layers would cost each idle connection memory and each frame time. Knows nothing of
+what a frame means.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
+from caisey.api.fair_share import FairShare, stand_back
 from caisey.api.problem import MEDIA_TYPE, document_of
 from caisey.control.arrivals import Refusal
 from caisey.control.connections import Connection
@@ -26,17 +27,6 @@ from caisey.protocol.codec import encode
 from caisey.protocol.frames import Reject
 
 CONNECT_PATH: Final = "/runtime/v1/connect"
-FRAMES_IN_A_ROW: Final = 8
-IN_A_ROW_S: Final = 0.001
-TURNS_OF_OTHERS: Final = 8
-"""After so many frames of one connection, or so much time with long ones, everybody else has so many turns: a prompt
-takes some twenty from its request to its verdict. Where nobody else has anything to do they cost next to nothing."""
-SHARE: Final = 0.4
-BURST_S: Final = 0.25
-PARSING_S: Final = 40e-6
-PARSING_BYTE_S: Final = 2e-9
-"""One connection takes at most this share of the event loop's time for long, the parsing of its frames estimated. A
-runtime that works as hard as it can stays below it; one that floods is read as slowly as that."""
 OUTBOX_BYTES: Final = 16 << 20
 """More than this waiting for a peer that does not read ends the connection."""
 NO_CLOSE_FRAME: Final = 1006
@@ -102,21 +92,6 @@ class SocketBridge:
             self._pump = self._outbox = None
 
 
-class Pace:
-    """How much of everybody's time one connection has taken lately."""
-
-    __slots__ = ("_at", "_credit")
-
-    def __init__(self, now: float) -> None:
-        self._credit, self._at = BURST_S, now
-
-    def spend(self, seconds: float, now: float) -> float:
-        """So many seconds were taken up to now; how long to leave the loop to the others for it."""
-        self._credit = min(BURST_S, self._credit + (now - self._at) * SHARE) - seconds
-        self._at = now
-        return max(0.0, -self._credit / SHARE)
-
-
 class RuntimeSocket:
     """The ASGI application behind `CONNECT_PATH`."""
 
@@ -169,8 +144,7 @@ class RuntimeSocket:
     async def _serve(self, connection: Connection, receive: Receive) -> None:
         """Frame after frame. While this waits, the socket is not read: the peer feels it, and nobody else."""
         code, reason = NO_CLOSE_FRAME, ""
-        in_a_row, spent = 0, 0.0
-        pace = Pace(self._seconds())
+        share = FairShare(self._seconds)
         try:
             while True:
                 message = await receive()
@@ -180,20 +154,13 @@ class RuntimeSocket:
                 if connection.closed:
                     continue
                 data = message.get("text") or message.get("bytes") or b""
-                began = self._seconds()
+                began = share.begin()
                 waiting = self._hub.receive(connection, data)
-                now = self._seconds()
-                cost = now - began + PARSING_S + len(data) * PARSING_BYTE_S
-                pause = pace.spend(cost, now)
+                pause = share.took(began, len(data))
                 if waiting is not None:
                     await waiting
-                if pause:
-                    await asyncio.sleep(pause)
-                in_a_row, spent = in_a_row + 1, spent + cost
-                if in_a_row >= FRAMES_IN_A_ROW or spent >= IN_A_ROW_S:
-                    in_a_row, spent = 0, 0.0
-                    for _ in range(TURNS_OF_OTHERS):
-                        await asyncio.sleep(0)
+                if pause is not None:
+                    await stand_back(pause)
         finally:
             self._hub.closed(connection, code, reason)
 
