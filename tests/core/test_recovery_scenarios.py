@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from msgspec.structs import replace
 
 from caisey.core import commands as c
 from caisey.core.effects import Confirm, SendCancel, effects_of
 from caisey.core.errors import Fault
-from caisey.core.events import CallSpec
+from caisey.core.events import AttemptCheckAsked, CallSpec
 from caisey.core.policy import Policy
 from caisey.core.states import AttemptState, Effect, HoldReason
 from caisey.core.tool_call import ran
@@ -455,3 +457,42 @@ def test_a_journal_that_says_received_of_what_has_started_moves_nothing() -> Non
     assert world.attempt().state is AttemptState.LOST
     assert world.log[-1].event.fact == "journal_regressed"  # type: ignore[attr-defined]
     assert len([record for record in world.log if type(record.event).__name__ == "AttemptDispatched"]) == sent
+
+
+def asked_last(world: World) -> str:
+    return [r.event.runtime_id for r in world.log if isinstance(r.event, AttemptCheckAsked)][-1]
+
+
+def test_a_second_runtime_is_asked_when_the_one_that_was_asked_first_is_silent() -> None:
+    """It was held for the silence of a runtime that nobody would send to any more."""
+    world = World()
+    world.add_runtime(World.runtime("R2", "J1", proved_at_ms=world.now))
+    world.prompt()
+    world.advance(8_000)
+    first = world.attempt(1).runtime_id or ""
+    other = "R2" if first == "R1" else "R1"
+    world.state("never_received", runtime_id=first)
+    assert asked_last(world) == first
+    world.set_runtime(first, healthy=False)
+    world.set_runtime(other, proved_at_ms=world.now)
+    world.do(c.Advance())
+    assert asked_last(world) == other
+    world.prove(other)
+    assert (world.attempt(2).state, world.attempt(2).runtime_id) == (AttemptState.DISPATCHED, other)
+
+
+def test_who_did_not_answer_is_asked_again_until_the_hold_ends_and_the_more_rarely() -> None:
+    """One answer that is lost on its way, or a question that never left, costs two seconds and not the whole hold."""
+    world = World()
+    world.prompt()
+    world.advance(8_000)
+    world.state("never_received")
+    began = world.now
+    world.advance(2 * 3_600_000)
+    asked = [r.at_ms - began for r in world.log if isinstance(r.event, AttemptCheckAsked) and r.at_ms > began]
+    assert asked[:2] == [2_000, 4_000]
+    gaps = [after - before for before, after in pairwise(asked)]
+    assert gaps == sorted(gaps)
+    assert gaps[-1] == 30_000
+    assert len(asked) < 160
+    assert world.verdict(2) == "expired/no"

@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import Final
 
+from caisey.protocol import limits
+
 CORPUS: Final = Path(__file__).parent / "corpus"
 MIB: Final = 1 << 20
 _ABOUT: Final = b'"attempt":{"tool_call_id":"tcl_1","number":1}'
@@ -18,6 +20,11 @@ def _padded(size: int) -> bytes:
     """A frame that is right in everything but its size."""
     head = b'{"type":"acknowledged",%s,"journal_sequence":1,"padding":"' % _ABOUT
     return head + b"x" * (size - len(head) - 2) + b'"}'
+
+
+def _wide(item: bytes, times: int, last: bytes = b"0") -> bytes:
+    """A receipt with an array that nobody knows."""
+    return b'{"type":"acknowledged",%s,"journal_sequence":1,"x":[%s%s]}' % (_ABOUT, item * times, last)
 
 
 LARGE: Final[dict[str, bytes]] = {
@@ -33,10 +40,33 @@ LARGE: Final[dict[str, bytes]] = {
     "a-long-key": b'{"%s":1,"type":"acknowledged"}' % (b"k" * (MIB - 100)),
     "escapes": b'{"type":"acknowledged","a":"%s"}' % (rb"\u0061" * 150_000),
     "many-faults": b'{"type":"heartbeat","in_flight":[%s]}' % b",".join([b"7"] * 300_000),
+    "half-a-million-numbers": _wide(b"0,", MIB // 2 - 100),
+    "numbers-with-exponents": _wide(b"1e99,", MIB // 5 - 100),
+    "empty-texts": _wide(b'"",', MIB // 3 - 100),
+    "objects-side-by-side": _wide(b'{"a":0},', limits.JSON_CONTAINERS - 10),
+    "more-objects-side-by-side": _wide(b'{"a":0},', limits.JSON_CONTAINERS + 10),
+    "trees-side-by-side": _wide(b"[" * 20 + b"]" * 20 + b",", MIB // 41 - 100),
+    "a-large-integer-behind-many-numbers": _wide(b"0,", MIB // 2 - 100, b"99999999999999999999"),
+    "a-lone-surrogate-behind-many-numbers": _wide(b"0,", MIB // 2 - 100, rb'"\ud800"'),
+    "a-doubled-key-behind-many-numbers": _wide(b"0,", MIB // 2 - 100, b'{"a":0,"a":0}'),
+    "a-fault-beside-many-numbers": _wide(b"0,", MIB // 2 - 100).replace(b'"number":1', b'"number":0'),
     "spaces": b" " * (MIB - 2) + b"{}",
 }
 
 SMALL: Final[dict[str, bytes]] = {path.name: path.read_bytes() for path in sorted(CORPUS.iterdir())}
+TAKEN: Final = frozenset(
+    {"a-mib", "half-a-million-numbers", "numbers-with-exponents", "empty-texts", "objects-side-by-side"}
+)
+"""Large, and nothing else."""
+TOO_LARGE: Final = frozenset(
+    {
+        "a-mib-and-a-byte",
+        "almost-four-mib",
+        "a-mib-of-pairs",
+        "more-objects-side-by-side",
+        "trees-side-by-side",
+    }
+)
 NASTY: Final[dict[str, bytes]] = SMALL | LARGE
 
 

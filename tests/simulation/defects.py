@@ -20,6 +20,7 @@ from msgspec.structs import replace as changed
 from caisey.control import inbound, output, sweeper, views
 from caisey.control import sessions as shell
 from caisey.control.journals import Journals
+from caisey.control.news import News
 from caisey.core import attempt as core_attempt
 from caisey.core import commands, effects, events, recovery, tool_call
 from caisey.core import verdict as verdicts
@@ -355,6 +356,10 @@ def failed_commit_remembered() -> None:
     shell.Sessions._forget = lambda self, session_id: None  # type: ignore[method-assign]
 
 
+def news_lost_with_its_commit() -> None:
+    News._keep = lambda self, session_id, told, *, first: None  # type: ignore[method-assign]
+
+
 def confirmed_before_durable() -> None:
     def make(take: Any) -> Any:
         def wrong(self: Any, connection: Any, frame: Any) -> Any:
@@ -469,6 +474,7 @@ DEFECTS = (
     Defect("sent before commit", sent_before_commit),
     Defect("answered before commit", answered_before_commit),
     Defect("a failed commit is remembered", failed_commit_remembered),
+    Defect("news is lost with its commit", news_lost_with_its_commit),
     Defect("confirmed before it is durable", confirmed_before_durable),
     Defect("dedup of output dropped", output_not_deduplicated),
     Defect("deadline not armed", deadline_not_armed),
@@ -581,6 +587,15 @@ STORIES: dict[str, Story] = {
             Event(1.0, "prompt", ("anna", 2, 0, "mutating 40 10 1 0 0 1")),
             Event(3.1, "cut", (2,)),
             Event(3.12, "act", ("anna", 0, 0)),
+        ),
+    ),
+    # A prompt waits for an agent whose disk is full; just as that takes work again, the log fails for two seconds.
+    "news is lost with its commit": Story(
+        "told", False, "hold", 0.02, 0.004,
+        (
+            Event(2.0, "disk_full", (2, 6.0)),
+            Event(2.5, "prompt", ("anna", 2, 0, "read_only 40 10 1 0 0 0")),
+            Event(9.5, "plane_disk", (400, "before")),
         ),
     ),
     # The computer is off, and known to be, before the control plane restarts: nothing else makes it look at the hold.

@@ -13,15 +13,17 @@ import msgspec
 
 from caisey.control.sessions import Committed
 from caisey.core import attempt as attempts
+from caisey.core import commands as c
 from caisey.core import events as e
 from caisey.core.attempt import Attempt, ImpossibleTransition, Stream
 from caisey.core.audit import Broken, verify
-from caisey.core.decide import deadlines, next_due
+from caisey.core.decide import deadlines, decided, next_due
 from caisey.core.decide.actions import offered
 from caisey.core.session import Session, replay
 from caisey.core.states import AttemptState, CallState, Effect, Kind, PromptState, Ran
 from caisey.core.tool_call import DONE_KINDS, ImpossibleStep, ToolCall, deciding, proved, ran_before
 from caisey.core.verdict import derive
+from caisey.core.view import EndpointView
 from caisey.runtime.shim.marks import END
 from caisey.storage.contract import Entry
 
@@ -60,6 +62,7 @@ class Oracle:
         self.fault_cells: set[tuple[str, str, str]] = set()
         self.window_ends: dict[tuple[Key, str], float] = {}
         self.sent_at: dict[Key, float] = {}
+        self.could_go_since: dict[str, int] = {}  # session -> since when something of it would go if it looked
         self.words: dict[tuple[str, str, int], dict[str, int]] = {}
         self.cloned: set[str] = set()
         self.went_back: set[str] = set()
@@ -350,6 +353,24 @@ class Oracle:
                     if now - due > OVERDUE_MS:
                         self.wrong("deadline", f"{call.id} #{a.number} {a.state}: {now - due} ms overdue")
 
+    def nobody_waits_in_vain(self) -> None:
+        """No session waits for a word that it was not told: what it keeps back would not go if it looked now.
+
+        In the grace of a start nobody looks again by itself; whoever comes back says so.
+        """
+        plane = self._world.plane
+        if not plane.ready or self._world.plane_busy():
+            self.could_go_since.clear()
+            return
+        now = plane.steady.now_ms()
+        for session_id in self._world.sessions:
+            session = plane.sessions.peek(session_id)
+            view = plane.sessions.view_of(session) if session is not None else None
+            if session is None or view is None or now < view.grace_until_ms or not _would_go(session, view, now):
+                self.could_go_since.pop(session_id, None)
+            elif now - self.could_go_since.setdefault(session_id, now) > OVERDUE_MS:
+                self.wrong("news", f"{session_id} was never told that what it keeps back may go")
+
     def plane_is_back(self) -> None:
         """Invariant 2: what was accepted is there, and what is remembered is what was written."""
         rows = self._world.plane_rows("SELECT payload FROM events WHERE type = 'prompt.accepted'")
@@ -445,3 +466,11 @@ class Oracle:
 def _kind(data: bytes) -> str:
     """The type of a frame of ours, which stands first."""
     return data[9 : data.index(b'"', 9)].decode() if data[:9] == b'{"type":"' else ""
+
+
+def _would_go(session: Session, view: EndpointView, now_ms: int) -> bool:
+    """Whether something that is kept back is sent, or its agent asked, if the session is told to look."""
+    records, _ = decided(session, c.Advance(), view, now_ms)
+    return any(
+        isinstance(record.event, e.AttemptReleased | e.AttemptCheckAsked | e.AttemptDispatched) for record in records
+    )

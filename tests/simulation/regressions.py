@@ -78,4 +78,35 @@ REGRESSIONS: dict[str, Story] = {
             Event(22.35, "act", ("anna", 62, 76)),
         ),
     ),
+    "the other runtime of a computer is asked when the one that was asked first is silent": Story(
+        "1277", True, "reroute", 0.15, 0.004,
+        (
+            Event(13.872, "crash_at", (0, 3, "after")),
+            Event(16.209, "cut", (1,)),
+            Event(20.894, "prompt", ("bert", 0, 0, "mutating 300 300 2 0 0 0 time=200")),
+            Event(20.904, "wild", (0, 8.505, 0.0, 0.3, 0.3, 0.0)),
+            Event(21.102, "plane_dies", (3, "after")),
+            Event(25.321, "act_twice", (8, 35)),
+            Event(25.958, "partition", (0, "both", 7.115)),
+        ),
+        ("websocket", "websocket", "longpoll"),
+    ),
+    "a question that never left is asked again": Story(
+        "526", True, "reroute", 0.001, 0.004,
+        (
+            Event(0.5, "prompt", ("bert", 2, 0, "mutating 5 90000 3 3 0 0 bytes=1000", "mutating 6000 90000 1 0 0 0")),
+            Event(8.067, "prompt", ("anna", 0, 1, "idempotent 1500 5000 3 3 1 0")),
+            Event(17.056, "plane_disk", (1, "after")),
+            Event(18.844, "act", ("bert", 13, 94)),
+        ),
+        ("websocket", "longpoll", "websocket"),
+    ),
+    "a held call goes though the log failed just as its agent took work again": Story(
+        "told", False, "hold", 0.02, 0.004,
+        (
+            Event(2.0, "disk_full", (2, 6.0)),
+            Event(2.5, "prompt", ("anna", 2, 0, "read_only 40 10 1 0 0 0")),
+            Event(9.5, "plane_disk", (400, "before")),
+        ),
+    ),
 }  # fmt: skip

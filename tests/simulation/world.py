@@ -359,6 +359,7 @@ class World:
         while self.loop.time() < end and not self.broken:
             self.loop.run_until(min(end, self.loop.time() + LOOK_S))
             self.oracle.no_deadline_forgotten()
+            self.oracle.nobody_waits_in_vain()
             self.faults.tell_lies()
         if not self.broken:
             self._stop_faults()
@@ -370,6 +371,7 @@ class World:
             self.loop.run_until(self.loop.time() + LOOK_S)
             self._let_commands_end()
             self.oracle.no_deadline_forgotten()
+            self.oracle.nobody_waits_in_vain()
             if not self.unsettled():
                 break
         if self.broken:

@@ -20,7 +20,16 @@ from caisey.protocol.frames import ShapeFault
 from caisey.protocol.mismatch import type_of
 from caisey.protocol.outline import ABSENT, type_word
 from caisey.protocol.shapes import Checker
-from caisey.protocol.strict_json import NotJsonError, depth_exceeds, is_utf8, keys_written, parse, survey
+from caisey.protocol.strict_json import (
+    NotJsonError,
+    depth_exceeds,
+    doubled_key,
+    is_utf8,
+    numbers_in,
+    parse,
+    survey,
+    without_strings,
+)
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -68,14 +77,14 @@ def parse_json(data: bytes) -> Any:
     """Any JSON document within bounds. Raises `request.invalid_json`, `request.invalid_shape` for a doubled key."""
     if not is_utf8(data):
         raise Fault("request.invalid_json", "The body is not UTF-8.")
-    if depth_exceeds(data):
+    bare = without_strings(data)
+    if depth_exceeds(bare):
         raise Fault("request.invalid_json", f"It nests deeper than {limits.JSON_DEPTH} levels.")
     try:
         document = msgspec.json.decode(data)
     except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
         return _say_what_is_wrong(data)
-    found = survey(document)
-    if not found.integers_fit or keys_written(data) > found.keys:
+    if doubled_key(document, bare) or (numbers_in(bare).long and not survey(document).integers_fit):
         return _say_what_is_wrong(data)
     return document
 

@@ -293,14 +293,10 @@ class Arrivals:
             regressed=went_back,
         )
         for session_id in self._sessions.sessions_with_open_work(runtime.endpoint.endpoint_id):
-            self._sessions.submit(session_id, connected).add_done_callback(
-                lambda done: self._send_again(done, journal.journal_id)
-            )
+            self._sessions.tell(session_id, connected, lambda told: self._send_again(told, journal.journal_id))
 
-    def _send_again(self, done: asyncio.Future[Handled], journal_id: str) -> None:
-        look(done)
-        if not done.cancelled() and done.exception() is None:
-            self._outbound.run(owed_on_connect(done.result().session, journal_id))
+    def _send_again(self, told: Handled, journal_id: str) -> None:
+        self._outbound.run(owed_on_connect(told.session, journal_id))
 
     async def _take_statements(self, connection: Connection, hello: f.Hello) -> None:
         await self._take(connection, hello.statements)

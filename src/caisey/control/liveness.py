@@ -256,6 +256,7 @@ class Liveness:
         if now - self._flushed_ms >= FLUSH_MS:
             self._flushed_ms = now
             self.flush()
+        self._sessions.news.again()
         for sweep in self._also:
             sweep(now)
 
@@ -345,9 +346,9 @@ class Liveness:
     # -- sessions ----------------------------------------------------------------------------------------------------
 
     def tell(self, endpoint_id: str, command: c.Command) -> None:
-        """Submit a command to every session of the endpoint in which something may still happen."""
+        """Every session of the endpoint in which something may still happen hears of it."""
         for session_id in self._sessions.sessions_with_open_work(endpoint_id):
-            self._sessions.submit(session_id, command).add_done_callback(look)
+            self._sessions.tell(session_id, command)
 
 
 def look(done: asyncio.Future[Any]) -> None:

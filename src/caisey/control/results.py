@@ -23,7 +23,7 @@ from caisey.protocol import frames as f
 from caisey.protocol import limits
 from caisey.protocol.outline import fingerprint
 from caisey.protocol.shapes import Shape
-from caisey.protocol.strict_json import NotJsonError, depth_exceeds, is_utf8, parse
+from caisey.protocol.strict_json import NotJsonError, depth_exceeds, is_utf8, parse, without_strings
 from caisey.storage.contract import Write
 from caisey.tools.catalogue import find
 from caisey.tools.checking import RESULT, result_shape
@@ -71,7 +71,7 @@ class Results:
             self._finish(about, frame, writes, UNSET, _whole("the whole stream", "part of the stream"))
             return
         try:
-            if not is_utf8(data) or depth_exceeds(data):
+            if not is_utf8(data) or depth_exceeds(without_strings(data)):
                 raise NotJsonError
             document, breaches = parse(data)
         except NotJsonError:

@@ -15,6 +15,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from caisey.control.news import News, Then
 from caisey.control.projection import Projection, Write
 from caisey.core import commands as c
 from caisey.core import events as e
@@ -101,6 +102,7 @@ class Sessions:
         self._by_endpoint: dict[str, set[str]] = {}
         self._followers: list[Callable[[Committed], None]] = []
         self._wake: Callable[[str, int | None], None] = lambda session_id, due: None
+        self.news = News(self.submit)
         log.on_failure(self._forget_all)
 
     # -- commands ------------------------------------------------------------------------------------------------
@@ -136,6 +138,10 @@ class Sessions:
         except Fault as fault:
             return self._failed(fault)
         return self._decide(slot, command, writes)
+
+    def tell(self, session_id: str, command: c.Command, then: Then | None = None) -> None:
+        """The same for what nobody waits for and nobody says twice: it is decided also if the log fails now."""
+        self.news.tell(session_id, command, then)
 
     def _failed(self, fault: Exception) -> asyncio.Future[Handled]:
         future: asyncio.Future[Handled] = asyncio.get_running_loop().create_future()
@@ -260,7 +266,7 @@ class Sessions:
         for other_id in list(self._by_endpoint.get(session.endpoint_id, ())):
             other = self._slots.get(other_id)
             if other is not None and other_id != session.id and _overtaken(other.session, actor.id):
-                _let_go(self.submit(other_id, c.Advance()))
+                self.tell(other_id, c.Advance())
 
     def _freed(self, session: Session, event: e.AttemptEnded | e.VerdictRefined) -> None:
         runtime_id = session.calls[event.tool_call_id].attempts[event.number - 1].runtime_id
@@ -269,7 +275,7 @@ class Sessions:
         for other_id in list(self._by_endpoint.get(session.endpoint_id, ())):
             other = self._slots.get(other_id)
             if other is not None and _held_busy(other.session):
-                _let_go(self.submit(other_id, c.Advance(freed_runtime_id=runtime_id)))
+                self.tell(other_id, c.Advance(freed_runtime_id=runtime_id))
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -379,17 +385,6 @@ def _renumbered(before: Session, records: list[e.Recorded], sequences: list[int]
         numbered.append(msgspec.structs.replace(record, sequence=sequence))
         session = evolve(session, numbered[-1])
     return numbered, session
-
-
-def _let_go(future: asyncio.Future[Handled]) -> None:
-    """Nobody waits for it; a fault is logged, not lost."""
-
-    def look(done: asyncio.Future[Handled]) -> None:
-        error = None if done.cancelled() else done.exception()
-        if error is not None:
-            logger.warning("session.command_failed", error=str(error))
-
-    future.add_done_callback(look)
 
 
 def _overtaken(session: Session, actor_id: str) -> bool:

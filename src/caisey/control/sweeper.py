@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from caisey.control.clock import Clock
+from caisey.control.news import STORAGE_FAULTS
 from caisey.control.sessions import Sessions
 from caisey.core import commands as c
 from caisey.core.errors import Fault
@@ -23,7 +24,6 @@ STEP_MS = 1000
 LOOK_EVERY_MS = 500
 AFTER_A_FAULT_MS = 60_000
 AFTER_STORAGE_FAILED_MS = 5_000  # a disk comes back sooner than a defect goes away
-STORAGE_FAULTS = frozenset({"server.storage_failed", "server.overloaded"})
 PAUSED_MS = 2000
 
 
@@ -122,7 +122,7 @@ class Sweeper:
         logger.warning("clock.stepped", by_ms=step)
         stepped = list(self._due)
         for session_id in stepped:
-            self._submit(session_id, c.StepClock(by_ms=step))
+            self._submit(session_id, c.StepClock(by_ms=step))  # once at most: a second time would move deadlines twice
         self._grace_until += step
         self._clock.apply(step)
         for session_id in stepped:  # what was due was reckoned with a view that had not followed the clock yet
@@ -135,6 +135,9 @@ class Sweeper:
             if self._due.get(session_id) != due:
                 continue  # it has moved, or nothing is open any more
             del self._due[session_id]
+            if self._sessions.news.left_for(session_id):  # judged by what it knows, its deadlines would be wrong
+                self.wake(session_id, now + LOOK_EVERY_MS)
+                continue
             self._submit(session_id, c.Tick())
             again = self._due.get(session_id)
             if again is not None and self._when(again) <= now:  # nothing came of it: never spin

@@ -157,6 +157,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     limits: e.Limits | None = None
     hold: Hold | None = None
     check_due_ms: int | None = None
+    check_runtime_id: str | None = None  # who was asked to prove that it answers
     confirmed: bool = False  # a person released it: sent whatever the gate said before
 
     runtime_id: str | None = None
@@ -277,9 +278,8 @@ def _released(a: Attempt, r: e.Recorded, ev: e.AttemptReleased) -> Attempt:
 
 
 def _check_asked(a: Attempt, r: e.Recorded, ev: e.AttemptCheckAsked) -> Attempt:
-    if a.state is S.QUEUED:
-        return replace(a, check_due_ms=ev.due_at_ms, due_at_ms=ev.due_at_ms)
-    return replace(a, check_due_ms=ev.due_at_ms)
+    due = ev.due_at_ms if a.state is S.QUEUED else a.due_at_ms
+    return replace(a, check_due_ms=ev.due_at_ms, check_runtime_id=ev.runtime_id, due_at_ms=due)
 
 
 def _due(a: Attempt, r: e.Recorded, ev: e.ApprovalAsked | e.ApprovalGiven) -> Attempt:

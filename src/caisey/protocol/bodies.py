@@ -13,7 +13,7 @@ from caisey.protocol import limits
 from caisey.protocol.frames import ShapeFault
 from caisey.protocol.mismatch import mismatches, type_of
 from caisey.protocol.outline import bounded
-from caisey.protocol.strict_json import NotJsonError, depth_exceeds, is_utf8, parse
+from caisey.protocol.strict_json import NotJsonError, depth_exceeds, is_utf8, parse, without_strings
 
 B = TypeVar("B", bound=msgspec.Struct)
 
@@ -29,7 +29,7 @@ def read_body(data: bytes, kind: type[B], size: int) -> B | BodyFault:
     """Read a body of at most `size` bytes as `kind`. Never raises."""
     if len(data) > size:
         return _unreadable(f"body of at most {size} bytes", f"body of {len(data)} bytes")
-    if not is_utf8(data) or depth_exceeds(data, limits.JSON_DEPTH + 2):
+    if not is_utf8(data) or depth_exceeds(without_strings(data), limits.JSON_DEPTH + 2):
         return _unreadable(f"UTF-8, at most {limits.JSON_DEPTH} levels deep", f"body of {len(data)} bytes")
     try:
         return msgspec.json.decode(data, type=kind)

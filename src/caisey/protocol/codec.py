@@ -17,7 +17,15 @@ from msgspec import Struct
 from caisey.protocol import limits
 from caisey.protocol.faults import SIGNED_TYPES, FrameFault, diagnose, oversized
 from caisey.protocol.frames import AnyFrame, Finished, FromControlPlane, FromRuntime
-from caisey.protocol.strict_json import depth_exceeds, is_utf8, keys_written, survey
+from caisey.protocol.strict_json import (
+    crowded,
+    depth_exceeds,
+    doubled_key,
+    is_utf8,
+    numbers_in,
+    survey,
+    without_strings,
+)
 
 F = TypeVar("F")
 
@@ -84,13 +92,18 @@ def _read_in_full(frame: object, data: bytes) -> bool:
 
     The typed reading came first and was safe: the C decoder bounds its own recursion, far above the protocol's depth.
     """
-    if not is_utf8(data) or depth_exceeds(data):
+    if not is_utf8(data):
+        return False
+    bare = without_strings(data)
+    if crowded(bare) or depth_exceeds(bare):
         return False
     document = _GENERIC.decode(data)
-    seen = survey(document)
-    if seen.keys != keys_written(data) or not seen.integers_fit:
+    if doubled_key(document, bare):
         return False
-    if type(frame) in SIGNED_TYPES and not seen.signable:
+    numbers = numbers_in(bare)
+    if numbers.long and not survey(document).integers_fit:
+        return False
+    if type(frame) in SIGNED_TYPES and not numbers.signable and not survey(document).signable:
         return False
     # The inner bounds are far wider than an ordinary frame; only a long one is measured.
     return len(data) <= _SMALLEST_INNER_BOUND or oversized(document, document["type"]) is None

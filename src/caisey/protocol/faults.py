@@ -19,8 +19,19 @@ from caisey.protocol import limits
 from caisey.protocol.fields import Id
 from caisey.protocol.frames import AnyFrame, Problem, Reference, ShapeFault, SignedFrame
 from caisey.protocol.mismatch import mismatches, type_of
-from caisey.protocol.outline import ABSENT, bounded, fingerprint, join, outline, type_word
-from caisey.protocol.strict_json import NotJsonError, depth_exceeds, is_utf8, parse
+from caisey.protocol.outline import ABSENT, bounded, fingerprint, outline, type_word
+from caisey.protocol.places import SIGNED, numbers_beyond, spelled
+from caisey.protocol.strict_json import (
+    NotJsonError,
+    Numbers,
+    crowded,
+    depth_exceeds,
+    is_utf8,
+    numbers_in,
+    parse,
+    plainly_too_deep,
+    without_strings,
+)
 
 T = TypeVar("T")
 
@@ -77,20 +88,26 @@ def diagnose(data: bytes, accepted: frozenset[type[Struct]]) -> FrameFault:
         return _fault(data, "frame.too_large", [_whole(expected, f"frame of {size} bytes")])
     if not is_utf8(data):
         return _fault(data, "frame.invalid_json", [_whole("UTF-8", f"text of {size} bytes")])
-    if depth_exceeds(data):
+    bare = without_strings(data)
+    if plainly_too_deep(bare) or (not crowded(bare) and depth_exceeds(bare)):
         return _fault(data, "frame.invalid_json", [_whole(f"depth of at most {limits.JSON_DEPTH}", "deeper nesting")])
+    if crowded(bare):
+        expected = f"frame of at most {limits.JSON_CONTAINERS} arrays and objects"
+        return _fault(data, "frame.too_large", [_whole(expected, "a frame of more")])
     try:
-        document, breaches = parse(data)
+        document, breaches = parse(data, bare)
     except NotJsonError:
         return _fault(data, "frame.invalid_json", [_whole("JSON", f"text of {size} bytes")])
     if breaches:
         return _fault(data, "frame.invalid_json", breaches, document)
     if not isinstance(document, dict):
         return _fault(data, "frame.invalid_shape", [_whole("object", type_word(document))], document)
-    return _diagnose_object(data, document, accepted)
+    return _diagnose_object(data, document, accepted, numbers_in(bare))
 
 
-def _diagnose_object(data: bytes, document: dict[str, Any], accepted: frozenset[type[Struct]]) -> FrameFault:
+def _diagnose_object(
+    data: bytes, document: dict[str, Any], accepted: frozenset[type[Struct]], numbers: Numbers
+) -> FrameFault:
     named = document.get("type", ABSENT)
     if not isinstance(named, str) or "type" not in document:
         word = ABSENT if "type" not in document else type_word(named)
@@ -98,8 +115,10 @@ def _diagnose_object(data: bytes, document: dict[str, Any], accepted: frozenset[
     kind = FRAME_TYPES.get(named)
     if kind is None or kind not in accepted:
         return _fault(data, "frame.unexpected", [_at("/type", "a frame type of this direction", "string")], document)
-    checks = [mismatches(document, type_of(kind)), mismatches(document, type_of(Any)), _oversized(document, kind)]
-    if kind in SIGNED_TYPES:
+    checks = [mismatches(document, type_of(kind)), _oversized(document, kind)]
+    if numbers.long:
+        checks.append(mismatches(document, type_of(Any)))
+    if kind in SIGNED_TYPES and not numbers.signable:
         checks.append(unsignable(document))
     found: dict[str, ShapeFault] = {}
     for fault in islice(chain.from_iterable(checks), 2 * limits.SHAPE_ERRORS):
@@ -111,18 +130,13 @@ def _diagnose_object(data: bytes, document: dict[str, Any], accepted: frozenset[
     return _fault(data, "frame.invalid_shape", errors, document)
 
 
-def unsignable(document: object, pointer: str = "") -> Iterator[ShapeFault]:
+def unsignable(document: object) -> Iterator[ShapeFault]:
     """What a signed frame may not hold (§1): fractions, and integers beyond plus and minus 2^53-1."""
-    if isinstance(document, dict):
-        for key, inner in document.items():
-            yield from unsignable(inner, join(pointer, str(key)))
-    elif isinstance(document, list):
-        for place, inner in enumerate(document):
-            yield from unsignable(inner, join(pointer, place))
-    elif isinstance(document, float):
-        yield _at(pointer, "integer", "number")
-    elif type(document) is int and abs(document) > limits.MAX_SIGNED_INTEGER:
-        yield _at(pointer, "integer of at most 53 bits", f"integer of {document.bit_length()} bits")
+    for path, number in numbers_beyond(document, SIGNED):
+        if isinstance(number, float):
+            yield _at(spelled(path), "integer", "number")
+        else:
+            yield _at(spelled(path), "integer of at most 53 bits", f"integer of {number.bit_length()} bits")
 
 
 _BOUNDED_FIELDS: Final = {

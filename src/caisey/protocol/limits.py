@@ -22,6 +22,9 @@ MESSAGE_BYTES: Final = 4 * MIB
 RAW_KEPT_BYTES: Final = 64 * KIB
 """How much of an unreadable frame is kept."""
 JSON_DEPTH: Final = 64
+JSON_CONTAINERS: Final = 100_000
+"""Arrays and objects of a frame; every result of the length that it may have is below. Not of the page: a frame of
+1 MiB could hold half a million, each of which costs a parser as much as a hundred bytes of text."""
 MIN_INTEGER: Final = -(2**63)
 MAX_INTEGER: Final = 2**63 - 1
 MAX_SIGNED_INTEGER: Final = 2**53 - 1

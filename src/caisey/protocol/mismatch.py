@@ -17,9 +17,9 @@ from typing import Any
 
 from msgspec import inspect
 
-from caisey.protocol import limits
 from caisey.protocol.frames import ShapeFault
 from caisey.protocol.outline import ABSENT, join, length_words, pattern_words, type_word
+from caisey.protocol.places import STORED, numbers_beyond, spelled
 
 
 @lru_cache(maxsize=256)
@@ -68,16 +68,12 @@ def _fault(pointer: str, expected: str, found: str) -> ShapeFault:
 
 def _any(value: object, kind: inspect.AnyType | inspect.RawType, pointer: str) -> Iterator[ShapeFault]:
     """Any JSON, but no number that cannot be stored (PROTOCOL.md §9)."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _any(inner, kind, join(pointer, key))
-    elif isinstance(value, list):
-        for position, inner in enumerate(value):
-            yield from _any(inner, kind, join(pointer, position))
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield _fault(pointer, "number within the range of a double", "number")
-    elif type(value) is int and not limits.MIN_INTEGER <= value <= limits.MAX_INTEGER:
-        yield _fault(pointer, "integer of at most 64 bits", f"integer of {value.bit_length()} bits")
+    for path, number in numbers_beyond(value, STORED):
+        place = pointer + spelled(path)
+        if isinstance(number, float):
+            yield _fault(place, "number within the range of a double", "number")
+        else:
+            yield _fault(place, "integer of at most 64 bits", f"integer of {number.bit_length()} bits")
 
 
 def _simple(*accepted: type) -> Callable[[object, Any, str], Iterator[ShapeFault]]:

@@ -1,7 +1,8 @@
 """JSON as this protocol reads it: one key once, no lone surrogates, no NaN, bounded depth (PROTOCOL.md §1, §9).
 
-Owns two answers about the same rules. `depth_exceeds`, `is_utf8` and `survey` are cheap and run on every frame;
-`parse` is slow and names every breach with its pointer, and runs on the bad path only. Both must agree.
+Owns two answers about the same rules. What takes a document `bare`, without its strings, is cheap and runs on every
+frame, however long and hostile; `parse` is slower, names every breach with its pointer, and runs on the bad path only.
+Both must agree.
 """
 
 from __future__ import annotations
@@ -14,15 +15,19 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from caisey.protocol import limits
 from caisey.protocol.frames import ShapeFault
-from caisey.protocol.outline import join, length_words
+from caisey.protocol.outline import length_words
+from caisey.protocol.places import Path, containers, spelled, texts
 
 _TO_BRACES: Final = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_CONTAINERS: Final = frozenset({dict, list})
+_TO_NOUGHTS: Final = bytes.maketrans(b"123456789E", b"000000000e")
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-_LONG_INTEGER: Final = re.compile(rb"[0-9]{4000}")
 _BIG_DIGITS: Final = 4_000
 """Python refuses to read longer integers; far below, they are out of every range anyway."""
+_SMALL_DIGITS: Final = 15
+"""An integer of so many digits is within plus and minus 2^53."""
 
 
 def is_utf8(data: bytes) -> bool:
@@ -36,21 +41,31 @@ def is_utf8(data: bytes) -> bool:
     return True
 
 
-def _outside_strings(data: bytes) -> bytes:
-    """The document without its strings. Right for JSON; up to the first wrong byte for everything else."""
+def without_strings(data: bytes) -> bytes:
+    """The document `bare`. Right for JSON; up to the first wrong byte for everything else."""
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     return b"".join(data.split(b'"')[::2])
 
 
-def depth_exceeds(data: bytes, depth: int = limits.JSON_DEPTH) -> bool:
+def crowded(bare: bytes) -> bool:
+    """Whether it has more arrays and objects than a frame may have."""
+    return bare.count(b"[") + bare.count(b"{") > limits.JSON_CONTAINERS
+
+
+def plainly_too_deep(bare: bytes) -> bool:
+    """Whether more arrays and objects than may be open are opened in a row: how depth is mostly provoked."""
+    return b"[" * (limits.JSON_DEPTH + 1) in bare.translate(_TO_BRACES, _NOT_BRACKETS)
+
+
+def depth_exceeds(bare: bytes, depth: int = limits.JSON_DEPTH) -> bool:
     """Whether arrays and objects nest deeper, found without parsing and without recursion.
 
     Each round takes the innermost pairs away, so what is left after `depth` rounds is deeper, or does not close.
     """
-    if data.count(b"[") + data.count(b"{") <= depth:
+    if bare.count(b"[") + bare.count(b"{") <= depth:
         return False
-    brackets = _outside_strings(data).translate(_TO_BRACES, _NOT_BRACKETS)
+    brackets = bare.translate(_TO_BRACES, _NOT_BRACKETS)
     for _ in range(depth):
         fewer = brackets.replace(b"[]", b"")
         if len(fewer) == len(brackets):
@@ -61,17 +76,54 @@ def depth_exceeds(data: bytes, depth: int = limits.JSON_DEPTH) -> bool:
     return b"[]" in brackets or (brackets.startswith(b"[") and len(brackets) > depth)
 
 
+class Numbers(NamedTuple):
+    """What the numbers of a document may do, as far as its text says."""
+
+    long: bool
+    """Some integer may be beyond 53 bits, some number beyond a double."""
+    signable: bool
+    """All are integers, and short."""
+
+
+def numbers_in(bare: bytes) -> Numbers:
+    """A look at the text. Where it finds nothing, nobody has to walk through the values."""
+    noughts = bare.translate(_TO_NOUGHTS)
+    long = b"0" * (_SMALL_DIGITS + 1) in noughts or b"e000" in noughts or b"e+000" in noughts
+    return Numbers(long, not (long or b"." in noughts or b"0e" in noughts))
+
+
+def doubled_key(document: Any, bare: bytes) -> bool:
+    """Whether a key stands twice in an object: the text has more members than the parsed document."""
+    if type(document) not in _CONTAINERS:
+        return False
+    return _members(document, bare.count(b"{")) != bare.count(b":")
+
+
+def _members(document: Any, objects: int) -> int:
+    """How many members a document has, which has so many objects at most: behind the last, nobody looks on."""
+    found = 0
+    queue: list[Any] = [document]
+    for value in queue:  # which grows meanwhile
+        inner = value
+        if type(value) is dict:
+            found += len(value)
+            objects -= 1
+            inner = value.values()
+        if not objects:
+            break
+        queue += [one for one in inner if type(one) in _CONTAINERS]
+    return found
+
+
 class Survey(NamedTuple):
     """What one walk over a parsed document finds."""
 
-    keys: int
     integers_fit: bool
     signable: bool
 
 
 def survey(document: Any) -> Survey:
-    """Count the keys and look at the numbers: 64-bit integers everywhere, and what a signed frame may hold (§1)."""
-    keys = 0
+    """Look at the numbers: 64-bit integers everywhere, and what a signed frame may hold (§1)."""
     fits = signable = True
     lowest, highest = -limits.MAX_SIGNED_INTEGER, limits.MAX_SIGNED_INTEGER
     stack: list[Any] = [document]
@@ -80,7 +132,6 @@ def survey(document: Any) -> Survey:
         value = pop()
         kind = type(value)
         if kind is dict:
-            keys += len(value)
             extend(value.values())
         elif kind is list:
             extend(value)
@@ -90,12 +141,7 @@ def survey(document: Any) -> Survey:
                 fits = fits and limits.MIN_INTEGER <= value <= limits.MAX_INTEGER
         elif kind is float:
             signable = False
-    return Survey(keys, fits, signable)
-
-
-def keys_written(data: bytes) -> int:
-    """How many members the text has. More than the parsed document has means that one was written twice."""
-    return _outside_strings(data).count(b":")
+    return Survey(fits, signable)
 
 
 class NotJsonError(ValueError):
@@ -115,17 +161,18 @@ class _Doubled(dict[str, Any]):
     doubled: tuple[str, ...] = ()
 
 
-def parse(data: bytes) -> Parsed:
+def parse(data: bytes, bare: bytes | None = None) -> Parsed:
     """Parse text whose depth was bounded before, and name every duplicate key and lone surrogate.
 
     Raises `NotJsonError` for what is not JSON, NaN and infinities included. The costly hooks and the walk are used
     only on a document that a count or a search says needs them: hostile text is long.
     """
+    bare = without_strings(data) if bare is None else bare
     try:
         text = data.decode("utf-8")
-        read_integer = _bounded_integer if _LONG_INTEGER.search(data) else None
+        read_integer = _bounded_integer if b"0" * _BIG_DIGITS in bare.translate(_TO_NOUGHTS) else None
         document = json.loads(text, parse_constant=_no_constant, parse_int=read_integer)
-        doubled = survey(document).keys != keys_written(data)
+        doubled = doubled_key(document, bare)
         if doubled:
             document = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant, parse_int=read_integer)
     except (ValueError, RecursionError) as error:
@@ -161,21 +208,18 @@ def _bounded_integer(digits: str) -> int:
     return int(digits)
 
 
-def _breaches(value: Any, pointer: str = "") -> Iterator[ShapeFault]:
-    if isinstance(value, dict):
+def _breaches(document: Any) -> Iterator[ShapeFault]:
+    if isinstance(document, str) and _LONE_SURROGATE.search(document):
+        yield _lone(None, document)
+    for path, value in containers(document):
         if isinstance(value, _Doubled):
             for key in value.doubled:
-                yield ShapeFault(pointer=join(pointer, key), expected="a key that stands once", found="a key twice")
-        for key, inner in value.items():
-            if _LONE_SURROGATE.search(key):
-                yield _lone(join(pointer, key), key)
-            yield from _breaches(inner, join(pointer, key))
-    elif isinstance(value, list):
-        for position, inner in enumerate(value):
-            yield from _breaches(inner, join(pointer, position))
-    elif isinstance(value, str) and _LONE_SURROGATE.search(value):
-        yield _lone(pointer, value)
+                pointer = spelled((path, key))
+                yield ShapeFault(pointer=pointer, expected="a key that stands once", found="a key twice")
+        if isinstance(value, dict):
+            yield from (_lone((path, key), key) for key in value if _LONE_SURROGATE.search(key))
+        yield from (_lone((path, step), text) for step, text in texts(value) if _LONE_SURROGATE.search(text))
 
 
-def _lone(pointer: str, value: str) -> ShapeFault:
-    return ShapeFault(pointer=pointer, expected="text without lone surrogates", found=length_words(value))
+def _lone(path: Path, value: str) -> ShapeFault:
+    return ShapeFault(pointer=spelled(path), expected="text without lone surrogates", found=length_words(value))

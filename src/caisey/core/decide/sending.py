@@ -160,11 +160,12 @@ def _why_none(d: Draft, fitting: list[RuntimeView], owed: bool) -> Blocked:
 
 
 def _ask(d: Draft, a: Attempt, ask: Ask) -> None:
-    if a.check_due_ms is not None and d.now < a.check_due_ms:
-        return  # asked already; the answer or the deadline comes
-    if a.check_due_ms is not None and (a.hold is None or a.hold.reason is HoldReason.BUSY):
+    asked = a.check_due_ms is not None and a.check_runtime_id == ask.runtime.runtime_id
+    if asked and d.now < (a.check_due_ms or 0):
+        return  # the answer or the deadline comes
+    if asked and (a.hold is None or a.hold.reason is HoldReason.BUSY):
         _hold(d, d.call(a.tool_call_id), a, _unanswered(d, a))
-        return
+        a = d.attempt(a.tool_call_id, a.number)
     window = min(CHECK_WINDOW_MS, ask.runtime.heartbeat_interval_ms)
     if a.hold is not None:  # asked again until the hold ends, and the more rarely the longer it has waited
         window = max(window, min(SLOWEST_CHECK_MS, (d.now - a.queued_at_ms) // 16))
