@@ -13,6 +13,7 @@ import pytest
 from caisey.api.call import Route
 from caisey.api.table import ROUTES
 from caisey.core.errors import CODES
+from caisey.protocol import limits
 from tests.api.plane import Api, Plane, check_problem
 
 WRITES = [route for route in ROUTES if route.body is not None]
@@ -77,6 +78,14 @@ def path_of(route: Route, ids: dict[str, str]) -> str:
 def test_an_unreadable_body(api: Api, paths: dict[str, str], route: Route, body: bytes) -> None:
     answer = api.send(route.method, path_of(route, paths), content=body, headers=JSON)
     assert (answer.status_code, answer.json()["code"]) == (400, "request.invalid_json")
+
+
+@pytest.mark.parametrize("route", WRITES, ids=named)
+def test_a_body_of_more_arrays_than_anybody_needs(api: Api, paths: dict[str, str], route: Route) -> None:
+    """Each costs a parser what a hundred bytes of text cost; and all wait while one body is read."""
+    body = b'{"x":[' + b"[]," * limits.JSON_CONTAINERS + b"0]}"
+    answer = api.send(route.method, path_of(route, paths), content=body, headers=JSON)
+    assert (answer.status_code, answer.json()["code"]) == (413, "request.too_large")
 
 
 @pytest.mark.parametrize("body", MISSHAPEN.values(), ids=MISSHAPEN.keys())

@@ -66,6 +66,10 @@ def test_what_is_large_is_a_fault_of_few_words(name: str) -> None:
     assert len(outcome.raw) <= 65_536
 
 
+def test_a_field_without_a_name_has_no_bound_of_its_own() -> None:
+    assert isinstance(decode_from_runtime(acknowledged(**{"": "x" * 300_000})), Received)
+
+
 def _quickest(work: Callable[[], object]) -> float:
     def once() -> float:
         began = time.perf_counter()

@@ -22,6 +22,7 @@ from caisey.protocol.outline import ABSENT, type_word
 from caisey.protocol.shapes import Checker
 from caisey.protocol.strict_json import (
     NotJsonError,
+    crowded,
     depth_exceeds,
     doubled_key,
     is_utf8,
@@ -74,10 +75,12 @@ def typed(document: Any, kind: type[S], code: str = "request.invalid_shape") -> 
 
 
 def parse_json(data: bytes) -> Any:
-    """Any JSON document within bounds. Raises `request.invalid_json`, `request.invalid_shape` for a doubled key."""
+    """Any JSON document within bounds. Raises `request.invalid_json` (a doubled key, too), `request.too_large`."""
     if not is_utf8(data):
         raise Fault("request.invalid_json", "The body is not UTF-8.")
     bare = without_strings(data)
+    if crowded(bare):
+        raise Fault("request.too_large", f"At most {limits.JSON_CONTAINERS} arrays and objects.")
     if depth_exceeds(bare):
         raise Fault("request.invalid_json", f"It nests deeper than {limits.JSON_DEPTH} levels.")
     try:

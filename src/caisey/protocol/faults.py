@@ -115,9 +115,10 @@ def _diagnose_object(
     kind = FRAME_TYPES.get(named)
     if kind is None or kind not in accepted:
         return _fault(data, "frame.unexpected", [_at("/type", "a frame type of this direction", "string")], document)
-    checks = [mismatches(document, type_of(kind)), _oversized(document, kind)]
+    checks = [mismatches(document, type_of(kind))]
     if numbers.long:
         checks.append(mismatches(document, type_of(Any)))
+    checks.append(_oversized(document, kind))
     if kind in SIGNED_TYPES and not numbers.signable:
         checks.append(unsignable(document))
     found: dict[str, ShapeFault] = {}
@@ -147,8 +148,8 @@ _BOUNDED_FIELDS: Final = {
 
 def oversized(document: dict[str, Any], frame_type: str) -> tuple[str, int, int] | None:
     """The field of a frame that is longer than it may be as JSON: its name, its bytes, its limit."""
-    name, limit = _BOUNDED_FIELDS.get(frame_type, ("", 0))
-    if name not in document:
+    name, limit = _BOUNDED_FIELDS.get(frame_type, (None, 0))
+    if name is None or name not in document:
         return None
     length = len(msgspec.json.encode(document[name]))
     return (name, length, limit) if length > limit else None
