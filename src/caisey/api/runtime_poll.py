@@ -261,7 +261,8 @@ class RuntimePoll:
                 if bridge.connection is not None:
                     began = bridge.share.begin()
                     waiting = self._hub.receive(bridge.connection, data)
-                    pause = bridge.share.took(began, len(data))
+                    shared = self._hub.others_wait(bridge.connection)
+                    pause = bridge.share.took(began, len(data), shared=shared)
                     if waiting is not None:
                         await waiting
                     if pause is not None:

@@ -156,7 +156,7 @@ class RuntimeSocket:
                 data = message.get("text") or message.get("bytes") or b""
                 began = share.begin()
                 waiting = self._hub.receive(connection, data)
-                pause = share.took(began, len(data))
+                pause = share.took(began, len(data), shared=self._hub.others_wait(connection))
                 if waiting is not None:
                     await waiting
                 if pause is not None:

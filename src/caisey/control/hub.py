@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from caisey.control.at_work import AtWork
 from caisey.control.connections import Connection, Fleet, LiveRuntime
 from caisey.control.directory.records import ClientGroup, Endpoint, Organization, PolicyLevel, Record, Runtime
 from caisey.control.journals import Journals
@@ -41,6 +42,7 @@ class Hub:
         self._traffic: Traffic | None = None
         self.fleet = Fleet()
         self._views = Views(parts.directory, self.fleet, self._journals, parts.times, StoredPast(parts.log))
+        self._at_work = AtWork(parts.times.monotonic_ms)
         self._outbound = Outbound(self.fleet, parts.keyring, parts.times, parts.random_bytes)
 
     def connect(self, sessions: Sessions) -> None:
@@ -54,6 +56,7 @@ class Hub:
             sessions=sessions,
             supported=self._supported,
         )
+        sessions.follow(self._at_work.committed)
         self._directory.subscribe(self._follow)
 
     async def load(self) -> None:
@@ -103,6 +106,10 @@ class Hub:
     def receive(self, connection: Connection, data: bytes | str) -> Awaitable[None] | None:
         """One frame of a welcomed connection. Await what comes back before the next one is read."""
         return self.traffic.inbound.receive(connection, data)
+
+    def others_wait(self, connection: Connection) -> bool:
+        """Whether there is work on other endpoints, which the bytes of this connection may hold up."""
+        return self._at_work.others(connection.runtime.endpoint.endpoint_id)
 
     def closed(self, connection: Connection, code: int, reason: str) -> None:
         """The transport of a welcomed connection is gone, whoever closed it."""
