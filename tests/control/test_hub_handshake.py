@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -412,6 +413,57 @@ def test_a_journal_that_went_back_is_evidence_and_is_not_trusted(plane: Plane, r
     plane.restart()
     assert not plane.call(lambda: plane.hub.view_of(runtime.endpoint_id)).review_needed
     assert len(plane.events("endpoint.journal_regressed")) == 1
+
+
+@contextmanager
+def journals_cannot_be_written(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The log takes everything but that a journal went back; how often that was tried."""
+    real, tries = plane.log.append, [0]
+
+    def full(entries: Sequence[Entry], writes: Sequence[Write] = ()) -> Appended:
+        if any(entry.type == "endpoint.journal_regressed" for entry in entries):
+            tries[0] += 1
+            raise Overloaded("full")
+        return real(entries, writes)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(plane.log, "append", full)
+        yield tries
+
+
+def test_a_journal_that_went_back_is_found_again_where_it_could_not_be_written_down(
+    plane: Plane, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime.connect()
+    before = runtime.journal.snapshot()
+    runtime.script = acknowledges_only
+    (call,) = plane.prompt(plane.session(runtime.endpoint_id), Effect.MUTATING)
+    plane.until(lambda: plane.attempt(call).state is AttemptState.ACKNOWLEDGED)
+    runtime.die()
+    runtime.journal.set_back(before)
+    runtime.begin_life()
+    runtime.manners.reconnect = False
+    with journals_cannot_be_written(plane, monkeypatch):
+        assert rejected(runtime) == ("server.overloaded", 1013)
+    assert plane.events("endpoint.journal_regressed") == []
+    runtime.connect()
+    plane.until(lambda: plane.events("endpoint.journal_regressed"))
+    assert plane.rows("SELECT type FROM attention WHERE type LIKE 'endpoint.%'") == [("endpoint.journal_regressed",)]
+    assert plane.call(lambda: plane.hub.view_of(runtime.endpoint_id).review_needed)
+
+
+def test_a_word_that_shows_a_journal_set_back_reaches_a_person_though_the_log_failed(
+    plane: Plane, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime.connect()
+    known = plane.call(lambda: plane.hub.view_of(runtime.endpoint_id).runtimes[0].journal_id)
+    with journals_cannot_be_written(plane, monkeypatch) as tries:
+        plane.call(lambda: plane.hub.mark_regressed(runtime.endpoint_id, known))
+        assert plane.call(lambda: plane.hub.view_of(runtime.endpoint_id).review_needed)
+        plane.until(lambda: tries[0] > 1)
+        assert plane.events("endpoint.journal_regressed") == []
+    plane.until(lambda: plane.events("endpoint.journal_regressed"))
+    assert plane.rows("SELECT type FROM attention") == [("endpoint.journal_regressed",)]
 
 
 @pytest.fixture

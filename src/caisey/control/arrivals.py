@@ -22,7 +22,7 @@ from caisey.control.directory.records import Fact, Runtime
 from caisey.control.directory.store import Directory
 from caisey.control.journals import Journal, Journals
 from caisey.control.keyring import Keyring
-from caisey.control.liveness import Liveness, look
+from caisey.control.liveness import Liveness
 from caisey.control.lives import Claim, Life, after
 from caisey.control.outbound import Outbound
 from caisey.control.places import Places
@@ -38,7 +38,7 @@ from caisey.protocol import frames as f
 from caisey.protocol import limits
 from caisey.protocol.codec import encode
 from caisey.protocol.handshake import ControlPlaneHandshake, RejectCode, Rejection, rejection
-from caisey.storage.contract import Entry, Log, Write
+from caisey.storage.contract import Entry, Log, Overloaded, Write
 
 logger = structlog.get_logger(__name__)
 
@@ -104,6 +104,8 @@ class Arrivals:
         self._log = log
         self._times = times
         self._supported = supported
+        self._unwritten: list[Journal] = []  # went back, and the log could not take it
+        liveness.also(self._write_again)
 
     def anyone_may_come(self, runtime_id: str) -> None:
         """A person has decided: whoever comes next with the key holds it."""
@@ -137,7 +139,13 @@ class Arrivals:
         seen = journal.mark
         went_back = arrival.set_back or self._journals.went_back(journal, arrival.moment, hello.journal_sequence)
         if went_back:
-            await self._went_back(journal, hello.journal_sequence, life)
+            known = journal.row(self._times.now_ms())
+            try:
+                await self._went_back(journal, hello.journal_sequence, life)
+            except BaseException:  # nobody is let in, and the next hello must find it again
+                self._journals.find_again(journal, known)
+                self._views.live(record.endpoint_id).view = None
+                raise
         else:
             self._journals.seen(journal, hello.journal_sequence)
             if life != former or journal.mark != seen:
@@ -170,12 +178,33 @@ class Arrivals:
         endpoint = self._views.live(endpoint_id)
         journal = self._journals.of(endpoint_id, journal_id)
         if journal.trusted and endpoint.organization_id:
-            self._went_back(journal, journal.mark, None).add_done_callback(look)
+            self._write_that_it_went_back(journal)
+
+    def _write_that_it_went_back(self, journal: Journal) -> None:
+        """Distrusted at once, and said to a person as soon as the log can take it: nothing else would say it again."""
+        try:
+            written = self._went_back(journal, journal.mark, None)
+        except Overloaded:
+            self._unwritten.append(journal)
+            return
+
+        def done(future: asyncio.Future[None]) -> None:
+            if future.cancelled() or future.exception() is not None:
+                self._unwritten.append(journal)
+
+        written.add_done_callback(done)
+
+    def _write_again(self, _now_ms: int) -> None:
+        unwritten, self._unwritten = self._unwritten, []
+        for journal in unwritten:
+            if not journal.trusted:
+                self._write_that_it_went_back(journal)
 
     def _went_back(self, journal: Journal, sequence: int, life: Life | None) -> asyncio.Future[None]:
         """Nothing mutating goes to that endpoint by itself until a person has looked (RECOVERY.md §5)."""
         record = self._directory.endpoints[journal.endpoint_id]
-        logger.warning("endpoint.journal_regressed", endpoint_id=journal.endpoint_id, journal_id=journal.journal_id)
+        if journal.trusted:
+            logger.warning("endpoint.journal_regressed", endpoint_id=journal.endpoint_id, journal_id=journal.journal_id)
         now = self._times.now_ms()
         payload: dict[str, Any] = {
             "endpoint_id": journal.endpoint_id,

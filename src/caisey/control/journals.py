@@ -123,6 +123,12 @@ class Journals:
             journal.regressed_since_ms = now_ms
         self._change(journal)
 
+    def find_again(self, journal: Journal, former: JournalRow) -> None:
+        """That it went back could not be written down: the next hello is judged by the mark as it was."""
+        journal.mark = max(journal.mark, former.mark)
+        journal.regressed_since_ms = former.regressed_since_ms
+        self._change(journal)
+
     def reviewed(self, endpoint_id: str) -> list[Journal]:
         """A person has looked: the endpoint's journals are trusted again. Returns the ones that changed."""
         changed = [j for j in self._by_endpoint.get(endpoint_id, {}).values() if not j.trusted]

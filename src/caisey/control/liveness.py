@@ -11,7 +11,7 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -349,10 +349,3 @@ class Liveness:
         """Every session of the endpoint in which something may still happen hears of it."""
         for session_id in self._sessions.sessions_with_open_work(endpoint_id):
             self._sessions.tell(session_id, command)
-
-
-def look(done: asyncio.Future[Any]) -> None:
-    """What became of something that nobody waits for: a fault of it belongs into the log, not into silence."""
-    error = done.exception() if not done.cancelled() else None
-    if error is not None:
-        logger.warning("hub.work_failed", error=str(error))

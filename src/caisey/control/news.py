@@ -70,7 +70,8 @@ class News:
         future.add_done_callback(lambda done: self._done(session_id, told, done, again=again))
 
     def _done(self, session_id: str, told: Told, done: asyncio.Future[Handled], *, again: bool) -> None:
-        self._under_way.discard(session_id)
+        if again:
+            self._under_way.discard(session_id)
         error = done.exception() if not done.cancelled() else None
         if isinstance(error, Fault) and error.code in STORAGE_FAULTS:
             self._keep(session_id, told, first=again)
