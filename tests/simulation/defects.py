@@ -21,6 +21,7 @@ from caisey.control import inbound, output, sweeper, views
 from caisey.control import sessions as shell
 from caisey.control.journals import Journals
 from caisey.control.news import News
+from caisey.control.projection import Projection
 from caisey.core import attempt as core_attempt
 from caisey.core import commands, effects, events, recovery, tool_call
 from caisey.core import verdict as verdicts
@@ -360,6 +361,21 @@ def news_lost_with_its_commit() -> None:
     News._keep = lambda self, session_id, told, *, first: None  # type: ignore[method-assign]
 
 
+def list_forgets_the_clock() -> None:
+    def make(project: Any) -> Any:
+        def wrong(self: Any, organization_id: str, before: Any, after: Any, records: Any, *more: Any) -> Any:
+            known = [r for r in records if not isinstance(r.event, events.ClockStepped)]
+            return project(self, organization_id, before, after, known, *more)
+
+        return wrong
+
+    _around(Projection, "project", make)
+
+
+def row_of_open_work_stays_late() -> None:
+    Projection.nearer = lambda self, session, due_ms: []  # type: ignore[method-assign]
+
+
 def confirmed_before_durable() -> None:
     def make(take: Any) -> Any:
         def wrong(self: Any, connection: Any, frame: Any) -> Any:
@@ -475,6 +491,8 @@ DEFECTS = (
     Defect("answered before commit", answered_before_commit),
     Defect("a failed commit is remembered", failed_commit_remembered),
     Defect("news is lost with its commit", news_lost_with_its_commit),
+    Defect("a clock step does not reach the list", list_forgets_the_clock),
+    Defect("a deadline that came nearer is not written", row_of_open_work_stays_late, 1000),
     Defect("confirmed before it is durable", confirmed_before_durable),
     Defect("dedup of output dropped", output_not_deduplicated),
     Defect("deadline not armed", deadline_not_armed),
@@ -539,6 +557,8 @@ ON_RECORD: dict[str, int] = {
     "sent before commit": 0,
     "answered before commit": 2,
     "a failed commit is remembered": 32,
+    "a clock step does not reach the list": 10,
+    "a deadline that came nearer is not written": 107,
     "confirmed before it is durable": 0,
     "dedup of output dropped": 52,
     "deadline not armed": 0,

@@ -26,6 +26,7 @@ from caisey.core.verdict import derive
 from caisey.core.view import EndpointView
 from caisey.runtime.shim.marks import END
 from caisey.storage.contract import Entry
+from tests.simulation.read_models import differences
 
 if TYPE_CHECKING:
     from tests.simulation.endpoint import Node
@@ -429,6 +430,10 @@ class Oracle:
                 continue
             if session != self._world.plane.sessions.peek(session_id):
                 self.wrong("replay", f"{session_id} is not what its events say")
+            plane = self._world.plane
+            view, now = plane.sessions.view_of(session), plane.steady.now_ms()
+            for words in differences(self._world.plane_rows, ORGANIZATION, session, view, now):
+                self.wrong("lists", f"{session_id}: {words}")
             for call in session.calls.values():
                 self.call(session, call)
                 for a in call.attempts:

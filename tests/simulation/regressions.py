@@ -109,4 +109,27 @@ REGRESSIONS: dict[str, Story] = {
             Event(9.5, "plane_disk", (400, "before")),
         ),
     ),
+    "what was adjusted and asked anew is no open stall any more": Story(
+        "2", True, "hold", 0.02, 0.05,
+        (
+            Event(0.5, "prompt", ("anna", 0, 1, "read_only 300 90000 2 3 0 0")),
+            Event(10.423, "act", ("anna", 20, 11)),
+        ),
+        ("longpoll", "websocket", "both"),
+    ),
+    "a deadline that a clock brought nearer stands in the log": Story(
+        "1698", True, "hold", 0.001, 0.001,
+        (
+            Event(
+                0.5, "prompt",
+                (
+                    "bert", 2, 0, "read_only 300 90000 2 0 0 0 unknown", "mutating 20000 5000 2 0 0 0 bytes=64",
+                    "read_only 40 5000 2 0 0 0",
+                ),
+            ),
+            Event(12.537, "plane_crash", (6.0,)),
+            Event(19.033, "clock_step", (-3600000,)),
+        ),
+        ("both", "both", "both"),
+    ),
 }  # fmt: skip

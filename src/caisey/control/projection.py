@@ -72,11 +72,20 @@ class Projection:
                 _session(writes, organization_id, after, record, now_ms)
                 if before.handover != after.handover:
                     writes.append(_handover(organization_id, after))
-                if isinstance(event, e.SessionUpdated) and event.owner is not None:
-                    touched |= after.live  # whose they are stands in the list
+                if isinstance(event, e.ClockStepped) or (
+                    isinstance(event, e.SessionUpdated) and event.owner is not None
+                ):
+                    touched |= after.live  # whose they are, and until when, stands in the list
         self._open_work(writes, after, due_ms)
         for call_id in touched:
             self._attend(writes, organization_id, after, after.calls[call_id], view, now_ms)
+        return writes
+
+    def nearer(self, session: Session, due_ms: int | None) -> list[Write]:
+        """The statement for a deadline that came nearer without an event: a clock step, a quicker heartbeat."""
+        writes: list[Write] = []
+        if due_ms is not None and self.due_row_ms is not None and due_ms < self.due_row_ms:
+            self._open_work(writes, session, due_ms)
         return writes
 
     def _open_work(self, writes: list[Write], session: Session, due_ms: int | None) -> None:
@@ -142,7 +151,7 @@ class Projection:
             (
                 (
                     "INSERT INTO stalls (tool_call_id, number, kind, ran, organization_id, client_group_id,"
-                    " endpoint_id, tool, at_ms, known_after_ms, recovered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
+                    " endpoint_id, tool, at_ms, known_after_ms, recovered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                     " ON CONFLICT (tool_call_id, number) DO UPDATE SET kind = excluded.kind, ran = excluded.ran"
                 ),
                 (
@@ -156,6 +165,7 @@ class Projection:
                     call.spec.tool,
                     record.at_ms,
                     record.at_ms - since,
+                    _recovered(call) if call.state is CallState.ENDED else None,  # known only after the end
                 ),
             )
         )
@@ -166,13 +176,11 @@ class Projection:
         call = after.calls[event.tool_call_id]
         if isinstance(event, e.ToolCallReplaced):
             writes.append(_tool_call(organization_id, after, event.call.id, call.prompt_id))
-        if isinstance(event, e.ToolCallEnded) and (call.id in self.stalled or not self.fresh):
-            by_person = event.outcome != "done" or any(a.why in BY_PERSON for a in call.attempts)
-            recovered = "person" if by_person else "automatic"
+        if isinstance(event, e.ToolCallEnded | e.ToolCallReplaced) and (call.id in self.stalled or not self.fresh):
             writes.append(
                 (
                     "UPDATE stalls SET recovered = ? WHERE tool_call_id = ? AND recovered IS NULL",
-                    (recovered, call.id),
+                    (_recovered(call), call.id),
                 )
             )
             self.stalled.discard(call.id)
@@ -209,6 +217,12 @@ class Projection:
 
 
 BY_PERSON = frozenset({"retry", "requeue", "reroute", "resume", "hold"})
+
+
+def _recovered(call: ToolCall) -> str:
+    """Who brought a call to its end."""
+    by_person = call.outcome != "done" or any(a.why in BY_PERSON for a in call.attempts)
+    return "person" if by_person else "automatic"
 
 
 def attention_row(

@@ -161,8 +161,11 @@ class Sessions:
             logger.exception("session.defect", session_id=before.id, command=type(command).__name__)
             return self._failed(Fault("server.internal"))
         if not records and not writes:
-            self._wake(before.id, self._due(before, view))
-            return self._after_pending(slot)
+            due = self._due(before, view)
+            writes = slot.projection.nearer(before, due)
+            if not writes:
+                self._wake(before.id, due)
+                return self._after_pending(slot)
         entries = [self._entry(slot, after.id, record) for record in records]
         due = self._due(after, view)
         more = slot.projection.project(slot.organization_id, before, after, records, due, view, now)
