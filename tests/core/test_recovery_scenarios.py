@@ -496,3 +496,18 @@ def test_who_did_not_answer_is_asked_again_until_the_hold_ends_and_the_more_rare
     assert gaps[-1] == 30_000
     assert len(asked) < 160
     assert world.verdict(2) == "expired/no"
+
+
+def test_a_try_that_never_ran_says_what_is_known_of_the_others_also_later() -> None:
+    """It said "not known if it ran" beside a step that said "did not run"."""
+    world = World()
+    world.prompt()
+    world.disconnect()
+    world.advance(10_000)
+    assert world.verdict(1) == "orphaned/unconfirmed"
+    world.act("cancel")
+    assert world.verdict(2) == "cancelled/unconfirmed"
+    world.connect()
+    world.state("never_received")
+    assert (world.verdict(1), world.verdict(2)) == ("orphaned/no", "cancelled/no")
+    assert ran(world.call()) == "no"

@@ -85,10 +85,10 @@ def _check_attempt(attempt: Attempt) -> None:
     assert given["kind"] in KINDS, given["kind"]
     assert given["ran"] in RANS, given["ran"]
     assert attempt["evidence"], "a verdict without evidence"
-    _check_words(given)
+    check_words(given)
 
 
-def _check_words(given: dict[str, Any]) -> None:
+def check_words(given: dict[str, Any]) -> None:
     """CONSOLE.md: label at most 46 characters, sentence 125, consequence 90; no unfilled brace, no `None`."""
     texts = [(given["label"], 46), (given["summary"], 125)]
     texts += [(action["label"], 46) for action in given["next_actions"]]
@@ -103,4 +103,9 @@ def _check_ran(tool_call: dict[str, Any]) -> None:
     """RECOVERY.md §2: `yes` if any attempt says yes, else `partly`, else `unconfirmed`, else `no`."""
     given = [a["verdict"] for a in tool_call["attempts"]]
     if given and all(given):
-        assert tool_call["ran"] == max((v["ran"] for v in given), key=RANS.index), tool_call
+        best = max((v["ran"] for v in given), key=RANS.index)
+        assert tool_call["ran"] == best, (
+            tool_call["id"],
+            tool_call["ran"],
+            [(v["kind"], v["ran"], v["code"]) for v in given],
+        )

@@ -27,6 +27,7 @@ from caisey.core.view import EndpointView
 from caisey.runtime.shim.marks import END
 from caisey.storage.contract import Entry
 from tests.simulation.read_models import differences
+from tests.simulation.shown import faults
 
 if TYPE_CHECKING:
     from tests.simulation.endpoint import Node
@@ -372,6 +373,17 @@ class Oracle:
             elif now - self.could_go_since.setdefault(session_id, now) > OVERDUE_MS:
                 self.wrong("news", f"{session_id} was never told that what it keeps back may go")
 
+    def look_at_what_is_shown(self) -> None:
+        """As a technician would, who opens every page."""
+        plane = self._world.plane
+        if not plane.ready:
+            return
+        for session_id in self._world.sessions:
+            session = plane.sessions.peek(session_id)
+            if session is not None:
+                for words in faults(session, plane.sessions.view_of(session), plane.steady.now_ms()):
+                    self.wrong("shown", f"{session_id}: {words}")
+
     def plane_is_back(self) -> None:
         """Invariant 2: what was accepted is there, and what is remembered is what was written."""
         rows = self._world.plane_rows("SELECT payload FROM events WHERE type = 'prompt.accepted'")
@@ -406,6 +418,7 @@ class Oracle:
     def end(self) -> None:
         """Everything that only the whole story shows."""
         self.plane_is_back()
+        self.look_at_what_is_shown()
         stored = self._world.plane.log.everything(ORGANIZATION)
         report = verify([event.to_public() for event in stored])
         if report.broken is not None and report.broken.what is not Broken.UNSIGNED_TAIL:

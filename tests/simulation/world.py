@@ -41,6 +41,7 @@ from tests.simulation.story import SPAN_S, Event, Story
 PATIENCE_S = 420.0
 """So long after the last fault everything has settled, or waits for a person."""
 LOOK_S = 1.0
+PAGES_EVERY = 8
 BRIDGES: dict[str, tuple[BridgeKind, ...]] = {
     "websocket": ("websocket",), "longpoll": ("longpoll",), "both": ("websocket", "longpoll"),
 }  # fmt: skip
@@ -82,6 +83,7 @@ class World:
         self.trace: list[str] | None = [] if tracing else None
         self.broken: list[str] = []
         self.happened: Counter[str] = Counter()
+        self._looks = 0
         self._active: Counter[str] = Counter()
         self._folder = tempfile.TemporaryDirectory(prefix="caisey-sim-", dir=FOLDER)
         root = Path(self._folder.name)
@@ -360,6 +362,7 @@ class World:
             self.loop.run_until(min(end, self.loop.time() + LOOK_S))
             self.oracle.no_deadline_forgotten()
             self.oracle.nobody_waits_in_vain()
+            self._look_at_pages()
             self.faults.tell_lies()
         if not self.broken:
             self._stop_faults()
@@ -372,6 +375,7 @@ class World:
             self._let_commands_end()
             self.oracle.no_deadline_forgotten()
             self.oracle.nobody_waits_in_vain()
+            self._look_at_pages()
             if not self.unsettled():
                 break
         if self.broken:
@@ -382,6 +386,12 @@ class World:
         else:
             self.oracle.end()
         return self.loop.time() - begin
+
+    def _look_at_pages(self) -> None:
+        """Making every page is costly: now and then, and at the end."""
+        self._looks += 1
+        if self._looks % PAGES_EVERY == 0 and not self.broken:
+            self.oracle.look_at_what_is_shown()
 
     def unsettled(self) -> list[str]:
         """What neither has settled nor waits for a person."""
