@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
+from caisey.storage.contract import Appended, Entry, Overloaded, Write
+from caisey.storage.sqlite.log import SqliteLog
 from tests.api.plane import Api, Plane, shell
 
 
@@ -87,6 +91,24 @@ def test_everything_on_one_computer_is_stopped(api: Api) -> None:
     assert api.get(f"/prompts/{elsewhere['id']}")["tool_calls"][0]["state"] == "running"
     assert api.post(f"/endpoints/{endpoint}/stop-everything", body)["asked"] == 0
     assert api.refused("POST", f"/endpoints/{endpoint}/stop-everything", {})[0] == 422
+
+
+def test_what_was_stopped_is_said_though_the_log_cannot_keep_the_answer(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = api.endpoint()
+    api.prompt(api.session(endpoint), shell("one"))
+    real = SqliteLog.append
+
+    def full(self: SqliteLog, entries: Sequence[Entry], writes: Sequence[Write] = ()) -> Appended:
+        if not entries and any("answered_writes" in sql for sql, _ in writes):
+            raise Overloaded("full")
+        return real(self, entries, writes)
+
+    monkeypatch.setattr(SqliteLog, "append", full)
+    body = {"reason": "the wrong computer"}
+    assert api.post(f"/endpoints/{endpoint}/stop-everything", body, key="stop-full")["asked"] == 1
+    assert api.post(f"/endpoints/{endpoint}/stop-everything", body, key="stop-full")["asked"] == 0
 
 
 def test_snippets_are_kept_by_name(plane: Plane, api: Api) -> None:

@@ -108,9 +108,16 @@ class Arrivals:
         liveness.also(self._write_again)
 
     def anyone_may_come(self, runtime_id: str) -> None:
-        """A person has decided: whoever comes next with the key holds it."""
+        """A person has decided: whoever comes next with the key holds it.
+
+        Written for a start that comes before they do; should that be lost, a contradiction is put to a person again.
+        """
         life = self._fleet.lives[runtime_id] = Life.unknown(runtime_id)
-        self._log.append([], [save_life(life, self._times.now_ms())])
+        try:
+            written = self._log.append([], [save_life(life, self._times.now_ms())]).committed
+        except Overloaded:
+            return
+        written.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     # -- coming in ---------------------------------------------------------------------------------------------------
 

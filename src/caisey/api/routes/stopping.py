@@ -7,6 +7,7 @@ its own event and reason: what was stopped, and whether it ran, is said there.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -20,6 +21,7 @@ from caisey.control.sessions import Handled
 from caisey.core import commands as c
 from caisey.core.errors import Fault
 from caisey.core.states import Action, CallState
+from caisey.storage.contract import AppendFailed, Overloaded
 
 
 class StopBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,10 +70,11 @@ async def _all(wishes: list[asyncio.Future[Handled]]) -> list[bool]:
 
 
 async def _remembered(call: Call, claim: Claim, answer: Answer) -> None:
-    """A repeated request is told what the first one did. Doing it twice would do no harm."""
+    """A repeated request is told what the first one did. Doing it twice would do no harm: what was asked is asked."""
     writes = claim.remember(answer.status, body=answer.for_repeats())
     if writes:
-        await asyncio.wait([call.services.log.append([], writes).committed])
+        with suppress(Overloaded, AppendFailed):
+            await call.services.log.append([], writes).committed
 
 
 ROUTES: Final = (
