@@ -125,7 +125,11 @@ class Sessions:
         )
         slot = Slot(Session(id=session_id, endpoint_id=endpoint_id), organization_id, projection=Projection(fresh=True))
         self._keep(session_id, slot)
-        return (await self._decide(slot, command, writes)).session
+        try:
+            return (await self._decide(slot, command, writes)).session
+        except Fault:
+            self._forget(session_id)
+            raise
 
     async def handle(self, session_id: str, command: c.Command, writes: Sequence[Write] = ()) -> Handled:
         """Decide and append; returns after COMMIT. Raises Fault where the command is refused."""
@@ -212,7 +216,8 @@ class Sessions:
             slot.pending -= 1
             error = future.exception() if not future.cancelled() else AppendFailed("cancelled")
             if error is not None:
-                self._forget(handled.session.id)
+                if self._slots.get(handled.session.id) is slot:  # else it was read again, and decided upon, since
+                    self._forget(handled.session.id)
                 if not done.done():
                     done.set_exception(Fault("server.storage_failed"))
                     done.exception()  # retrieved here: a submitter may not look
@@ -227,13 +232,26 @@ class Sessions:
         return done
 
     def _after_pending(self, slot: Slot) -> asyncio.Future[Handled]:
-        """Nothing to append: the answer still waits for what was appended before (nothing leaves before COMMIT)."""
+        """Nothing to append: the answer still waits for what was appended before (nothing leaves before COMMIT).
+
+        Should that fail, it fails as well: that nothing was to be done was decided from what never came to be.
+        """
         done: asyncio.Future[Handled] = asyncio.get_running_loop().create_future()
         handled = Handled([], slot.session)
+
+        def settle(last: asyncio.Future[None]) -> None:
+            if done.done():
+                return
+            if last.cancelled() or last.exception() is not None:
+                done.set_exception(Fault("server.storage_failed"))
+                done.exception()  # retrieved here: a submitter may not look
+            else:
+                done.set_result(handled)
+
         if slot.last is None or slot.last.done():
             done.set_result(handled)
         else:
-            slot.last.add_done_callback(lambda _: None if done.done() else done.set_result(handled))
+            slot.last.add_done_callback(settle)
         return done
 
     def follow(self, follower: Callable[[Committed], None]) -> None:

@@ -12,7 +12,16 @@ from caisey.core.decide.sending import hold_busy, send_or_hold
 from caisey.core.recovery import SETTLED_KINDS, Automatic, allowed, automatic
 from caisey.core.session import Prompt
 from caisey.core.states import NOT_SENT, AttemptState, CallState, CancelWhy, HoldReason, Kind, PromptState, Ran
-from caisey.core.tool_call import DONE_KINDS, NOT_A_TRY, ToolCall, deciding, may_change_things, proved, ran_before
+from caisey.core.tool_call import (
+    DONE_KINDS,
+    NOT_A_TRY,
+    ToolCall,
+    combine,
+    deciding,
+    may_change_things,
+    proved,
+    ran_before,
+)
 from caisey.core.verdict import derive
 
 REMINDER_MS = 3_600_000
@@ -35,19 +44,20 @@ def conclude(d: Draft, call_id: str, number: int) -> None:
         d.emit(e.VerdictRefined(tool_call_id=call_id, number=number, verdict=verdict))
     else:
         return
-    _refine_others(d, call_id, number)
+    _refine_newer(d, call_id, number)
     settle_call(d, call_id, number)
 
 
-def _refine_others(d: Draft, call_id: str, number: int) -> None:
-    """A try that never ran shows the call's `ran`: a word about another try says more about it too."""
-    for other in d.call(call_id).attempts:
-        if other.number == number or other.verdict is None or proved(other) is not Ran.NO:
+def _refine_newer(d: Draft, call_id: str, number: int) -> None:
+    """A try that never ran shows what is known of those before it: a word about one of them says more about it too."""
+    for newer in d.call(call_id).attempts[number:]:
+        if newer.verdict is None or proved(newer) is not Ran.NO:
             continue
         call = d.call(call_id)
-        verdict = derive(other.facts, call.spec.structured, ran_before(call, other))
-        if verdict is not None and verdict.ran is not other.verdict.ran:
-            d.emit(e.VerdictRefined(tool_call_id=call_id, number=other.number, verdict=verdict))
+        before = combine([proved(a) for a in call.attempts[: newer.number - 1]])
+        verdict = derive(newer.facts, call.spec.structured, before)
+        if verdict is not None and verdict.ran is not newer.verdict.ran:
+            d.emit(e.VerdictRefined(tool_call_id=call_id, number=newer.number, verdict=verdict))
 
 
 def settle_call(d: Draft, call_id: str, number: int) -> None:

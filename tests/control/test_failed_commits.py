@@ -1,0 +1,172 @@
+"""A COMMIT fails at a bad moment: memory follows the log, and what nobody says again is not lost."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+
+from caisey.core import commands as c
+from caisey.core import events as e
+from caisey.core.errors import Fault
+from caisey.core.ids import PROMPT, SESSION, TOOL_CALL, new_id
+from caisey.core.states import AttemptState, Effect, Health
+from caisey.storage.contract import Appended, Entry, Overloaded, Write
+from tests.control.plane import ORGANIZATION, PERSON, Plane
+from tests.control.test_hub_handshake import rejected
+from tests.foreign.runtime import Runtime
+from tests.foreign.work import acknowledges_only
+
+CANNOT_BE_WRITTEN: Write = ("INSERT INTO no_such_table VALUES (1)", ())
+
+Fails = Callable[[Sequence[Entry], Sequence[Write]], bool]
+
+
+@contextmanager
+def commits_fail(plane: Plane, monkeypatch: pytest.MonkeyPatch, which: Fails) -> Iterator[None]:
+    """What is chosen is taken by the log, and its COMMIT fails."""
+    real = plane.log.append
+
+    def append(entries: Sequence[Entry], writes: Sequence[Write] = ()) -> Appended:
+        return real(entries, [*writes, CANNOT_BE_WRITTEN] if which(entries, writes) else writes)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(plane.log, "append", append)
+        yield
+
+
+def asks() -> c.AcceptPrompt:
+    spec = e.CallSpec(
+        id=new_id(TOOL_CALL, secrets.token_bytes(17)),
+        position=1,
+        tool="shell",
+        tool_version=1,
+        arguments={"command": "true"},
+        effect=Effect.READ_ONLY,
+        structured=False,
+    )
+    return c.AcceptPrompt(actor=PERSON, prompt_id=new_id(PROMPT, secrets.token_bytes(17)), calls=(spec,))
+
+
+# -- sessions -----------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_to_do_is_no_answer_where_what_it_was_decided_from_was_not_committed(
+    plane: Plane, runtime: Runtime
+) -> None:
+    session = plane.session(runtime.endpoint_id)
+
+    async def story() -> list[object]:
+        failing = plane.sessions.submit(session, asks(), [CANNOT_BE_WRITTEN])
+        nothing = plane.sessions.submit(session, c.Advance())
+        plane.sessions.tell(session, c.Advance())
+        told = await asyncio.gather(failing, nothing, return_exceptions=True)
+        return [*told, plane.sessions.news.left_for(session)]
+
+    first, second, kept = plane.run(story())
+    assert isinstance(first, Fault)
+    assert isinstance(second, Fault)
+    assert (first.code, second.code) == ("server.storage_failed", "server.storage_failed")
+    assert kept
+    plane.until(lambda: not plane.sessions.news.left_for(session))
+
+
+def test_a_failed_commit_does_not_forget_what_was_decided_after_it(plane: Plane, runtime: Runtime) -> None:
+    """A session that was read again meanwhile is not read a third time, without what is under way."""
+    session = plane.session(runtime.endpoint_id)
+    later = asks()
+
+    async def story() -> None:
+        submitted: list[asyncio.Future[object]] = []
+        loop = asyncio.get_running_loop()
+
+        def soon() -> None:  # as a frame that was read in the same turn of the loop
+            submitted.append(plane.sessions.submit(session, later))
+
+        plane.log.on_failure(lambda: loop.call_soon(soon) and None)
+        with pytest.raises(Fault, match=r"server\.storage_failed"):
+            await plane.sessions.submit(session, asks(), [CANNOT_BE_WRITTEN])
+        present = plane.sessions.peek(session)
+        assert present is not None
+        assert later.prompt_id in present.prompts
+        await submitted[0]
+
+    plane.run(story())
+
+
+def test_a_session_that_could_not_be_made_is_not_there(
+    plane: Plane, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise Overloaded("full")
+
+    fresh = new_id(SESSION, secrets.token_bytes(17))
+    with monkeypatch.context() as patched:
+        patched.setattr(plane.log, "append", full)
+        with pytest.raises(Fault, match=r"server\.overloaded"):
+            plane.run(
+                plane.sessions.create(ORGANIZATION, runtime.endpoint_id, PERSON, "printing", None, session_id=fresh)
+            )
+    assert plane.call(lambda: plane.sessions.peek(fresh)) is None
+
+
+# -- who comes, and how they are ----------------------------------------------------------------------------------------
+
+
+def test_that_a_journal_went_back_is_told_to_sessions_though_what_came_after_it_failed(
+    plane: Plane, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written down, and then nobody was let in: the next hello is behind nothing any more."""
+    runtime.connect()
+    before = runtime.journal.snapshot()
+    runtime.script = acknowledges_only
+    (call,) = plane.prompt(plane.session(runtime.endpoint_id), Effect.MUTATING)
+    plane.until(lambda: plane.attempt(call).state is AttemptState.ACKNOWLEDGED)
+    runtime.die()
+    runtime.journal.set_back(before)
+    runtime.begin_life()
+    runtime.manners.reconnect = False
+    monkeypatch.setattr(runtime.manners, "hello", lambda frame: {**frame, "runtime_version": "9.9.9"})
+    with commits_fail(plane, monkeypatch, lambda _, writes: any("INTO runtimes" in sql for sql, _ in writes)):
+        assert rejected(runtime) == ("server.overloaded", 1013)
+    assert len(plane.events("endpoint.journal_regressed")) == 1
+    runtime.connect()
+    plane.until(lambda: "journal_regressed" in facts(plane, call))
+    assert len(plane.events("endpoint.journal_regressed")) == 1
+
+
+def facts(plane: Plane, call: str) -> list[str]:
+    return [one.event.fact for one in plane.attempt(call).facts if isinstance(one.event, e.EvidenceNoted)]
+
+
+def test_health_that_changed_twice_while_the_log_failed_is_what_the_log_says(
+    plane: Plane, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime.connect()
+    plane.until(lambda: recorded(plane, runtime) == "healthy")
+    endpoint = plane.hub.fleet.endpoints[runtime.endpoint_id]
+    live = plane.hub.fleet.runtimes[runtime.runtime_id]
+    changed = plane.hub.traffic.liveness.changed
+
+    async def story() -> Health:
+        for healthy in (False, True, False):
+            live.healthy = healthy
+            changed(endpoint)
+        failed = asyncio.Event()
+        plane.log.on_failure(failed.set)
+        await failed.wait()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return endpoint.health
+
+    with commits_fail(plane, monkeypatch, lambda entries, _: any(x.type == "endpoint.health_changed" for x in entries)):
+        assert plane.run(story()) is Health.HEALTHY
+    assert recorded(plane, runtime) == "healthy"
+
+
+def recorded(plane: Plane, runtime: Runtime) -> str:
+    rows = plane.rows("SELECT health FROM endpoint_health WHERE endpoint_id = ?", runtime.endpoint_id)
+    return str(rows[0][0]) if rows else ""
