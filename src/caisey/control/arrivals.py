@@ -105,6 +105,7 @@ class Arrivals:
         self._times = times
         self._supported = supported
         self._unwritten: list[Journal] = []  # went back, and the log could not take it
+        self._untold: dict[str, str] = {}  # by runtime: its journal went back, and no session has heard of it yet
         liveness.also(self._write_again)
 
     def anyone_may_come(self, runtime_id: str) -> None:
@@ -124,7 +125,7 @@ class Arrivals:
     async def welcome(self, arrival: Arrival) -> Connection | Refusal:
         """Write down who came, then let them in, then take what the hello said. Raises what the log raises."""
         hello = arrival.handshake.hello
-        went_back = await self._write_down(arrival)
+        await self._write_down(arrival)
         confirm = await self._owed(hello)
         record = self._directory.runtimes[hello.runtime_id]  # as it is now: a person may have decided meanwhile
         if record.revoked_at_ms is not None and record.compromised:
@@ -132,11 +133,11 @@ class Arrivals:
         if record.suspected_since_ms is not None:
             return refused(rejection(RejectCode.CLONE_SUSPECTED))
         connection = self._enter(arrival, record, confirm)
-        self._tell_sessions(connection.runtime, went_back)
+        self._tell_sessions(connection.runtime)
         await self._take_statements(connection, hello)
         return connection
 
-    async def _write_down(self, arrival: Arrival) -> bool:
+    async def _write_down(self, arrival: Arrival) -> None:
         """The life, the journal's mark and, where it is behind it, that it went back in time (RECOVERY.md §5)."""
         hello = arrival.handshake.hello
         record = self._directory.runtimes[hello.runtime_id]
@@ -144,8 +145,7 @@ class Arrivals:
         life = after(former, hello.runtime_id, arrival.claim)
         journal = self._journals.of(record.endpoint_id, hello.journal_id)
         seen = journal.mark
-        went_back = arrival.set_back or self._journals.went_back(journal, arrival.moment, hello.journal_sequence)
-        if went_back:
+        if arrival.set_back or self._journals.went_back(journal, arrival.moment, hello.journal_sequence):
             known = journal.row(self._times.now_ms())
             try:
                 await self._went_back(journal, hello.journal_sequence, life)
@@ -153,6 +153,7 @@ class Arrivals:
                 self._journals.find_again(journal, known)
                 self._views.live(record.endpoint_id).view = None
                 raise
+            self._untold[hello.runtime_id] = hello.journal_id  # whatever fails from here on: the next hello tells it
         else:
             self._journals.seen(journal, hello.journal_sequence)
             if life != former or journal.mark != seen:
@@ -164,7 +165,6 @@ class Arrivals:
                 present = self._directory.runtimes[hello.runtime_id]
                 draft.save(replace(present, version=hello.runtime_version, journal_id=hello.journal_id))
         await self._keep_accounts(record, hello)
-        return went_back
 
     async def _keep_accounts(self, record: Runtime, hello: f.Hello) -> None:
         """People read it before they send: whom a command will run as, and whom else it may be run as."""
@@ -318,9 +318,12 @@ class Arrivals:
 
     # -- what follows ------------------------------------------------------------------------------------------------
 
-    def _tell_sessions(self, runtime: LiveRuntime, went_back: bool) -> None:
+    def _tell_sessions(self, runtime: LiveRuntime) -> None:
         """That it is there. Once that is durable, what the runtime is owed by each session goes out again."""
         journal = runtime.journal
+        went_back = self._untold.get(runtime.runtime_id) == journal.journal_id
+        if went_back:
+            del self._untold[runtime.runtime_id]
         connected = c.RuntimeConnected(
             runtime_id=runtime.runtime_id,
             incarnation=runtime.incarnation,

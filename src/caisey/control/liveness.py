@@ -73,6 +73,7 @@ class Liveness:
         self._heap: list[tuple[int, int, LiveRuntime]] = []
         self._order = itertools.count()
         self._unrecorded: dict[str, LiveEndpoint] = {}
+        self._durable: dict[str, tuple[Health, int]] = {}  # by endpoint: the health that the log has
         self._pings_left = float(PINGS_PER_SECOND)
         self._swept_ms = times.monotonic_ms()
         self._flushed_ms = self._swept_ms
@@ -320,14 +321,17 @@ class Liveness:
         except Overloaded:
             self._unrecorded[endpoint.endpoint_id] = endpoint
             return
-        before = (endpoint.health, endpoint.since_ms)
+        self._durable.setdefault(endpoint.endpoint_id, (endpoint.health, endpoint.since_ms))
         self._views.record(endpoint, health, now)
-        appended.committed.add_done_callback(lambda done: self._recorded(done, endpoint, before))
+        appended.committed.add_done_callback(lambda done: self._recorded(done, endpoint, (health, now)))
 
-    def _recorded(self, done: asyncio.Future[None], endpoint: LiveEndpoint, before: tuple[Health, int]) -> None:
+    def _recorded(self, done: asyncio.Future[None], endpoint: LiveEndpoint, written: tuple[Health, int]) -> None:
+        """Of several changes that fail together each one leads back to what the log has, not to the one before it."""
         if done.cancelled() or done.exception() is not None:
-            self._views.record(endpoint, *before)
+            self._views.record(endpoint, *self._durable[endpoint.endpoint_id])
             self._unrecorded[endpoint.endpoint_id] = endpoint
+        else:
+            self._durable[endpoint.endpoint_id] = written
 
     def flush(self) -> None:
         """Write the marks that heartbeats raised."""
