@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sqlite3
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ from caisey.core.errors import Fault
 from caisey.core.events import Actor
 from caisey.core.policy import PolicyFields
 from caisey.protocol.enrollment import EnrollingEndpoint, EnrollmentRequest
+from caisey.storage.contract import AppendFailed, Appended, Entry, Write
 from caisey.storage.migrations import migrate
 from caisey.storage.sqlite.log import SqliteLog
 
@@ -222,6 +223,30 @@ def test_what_the_log_refuses_is_not_true_in_memory(tmp_path: Path) -> None:
         async with place.directory.changing(place.owner.organization_id, LOCAL) as draft:
             client_groups.create(place.directory, draft, place.owner, "Bakery")
         assert len(told) == 1
+
+    run(tmp_path, work)
+
+
+def test_a_commit_that_failed_and_happened_all_the_same_is_told_to_whoever_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(place: Place) -> None:
+        told: list[tuple[Record, ...]] = []
+        place.directory.subscribe(told.append)
+        real = place.log.append
+
+        def append(entries: Sequence[Entry], writes: Sequence[Write] = ()) -> Appended:
+            appended = real(entries, writes)
+            lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            appended.committed.add_done_callback(lambda _: lost.set_exception(AppendFailed("nobody knows")))
+            return appended._replace(committed=lost)
+
+        with monkeypatch.context() as patched, pytest.raises(Fault, match=r"server\.storage_failed"):
+            patched.setattr(place.log, "append", append)
+            async with place.directory.changing(place.owner.organization_id, LOCAL) as draft:
+                made = client_groups.create(place.directory, draft, place.owner, "Bakery")
+        assert place.directory.client_groups[made.client_group_id] == made
+        assert told == [(made,)]
 
     run(tmp_path, work)
 

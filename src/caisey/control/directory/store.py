@@ -144,10 +144,23 @@ class Directory:
         except Overloaded:
             raise Fault("server.overloaded") from None
         except AppendFailed:
-            await self.refresh()  # a COMMIT that failed may have happened all the same: the tables know
+            await self._look_again(draft)
             raise Fault("server.storage_failed") from None
         for record in records:
             self._put(record)
+        self._tell(records)
+
+    async def _look_again(self, draft: Draft) -> None:
+        """A COMMIT that failed may have happened all the same: the tables know, and whoever follows hears of it."""
+        happened: list[Record] = []
+        async for record in self._stored():
+            self._put(record)
+            if draft.records.get((type(record), record.key)) == record:
+                happened.append(record)
+        if happened:
+            self._tell(tuple(happened))
+
+    def _tell(self, records: tuple[Record, ...]) -> None:
         for listener in self._listeners:
             listener(records)
 
@@ -198,9 +211,13 @@ class Directory:
 
         Rows are never deleted, so putting all of them in is enough.
         """
+        async for record in self._stored():
+            self._put(record)
+
+    async def _stored(self) -> AsyncIterator[Record]:
         for columns in COLUMNS.values():
             for row in await self._log.query(columns.select):
-                self._put(columns.record(row))
+                yield columns.record(row)
 
     def _put(self, record: Record) -> None:
         match record:
