@@ -26,7 +26,7 @@ from caisey.core.errors import Fault
 from caisey.core.events import Actor
 from caisey.core.policy import PolicyFields
 from caisey.protocol.enrollment import EnrollingEndpoint, EnrollmentRequest
-from caisey.storage.contract import AppendFailed, Appended, Entry, Write
+from caisey.storage.contract import Appended, AppendFailed, Entry, Write
 from caisey.storage.migrations import migrate
 from caisey.storage.sqlite.log import SqliteLog
 
@@ -241,11 +241,16 @@ def test_a_commit_that_failed_and_happened_all_the_same_is_told_to_whoever_follo
             appended.committed.add_done_callback(lambda _: lost.set_exception(AppendFailed("nobody knows")))
             return appended._replace(committed=lost)
 
-        with monkeypatch.context() as patched, pytest.raises(Fault, match=r"server\.storage_failed"):
-            patched.setattr(place.log, "append", append)
+        async def change() -> None:
             async with place.directory.changing(place.owner.organization_id, LOCAL) as draft:
-                made = client_groups.create(place.directory, draft, place.owner, "Bakery")
-        assert place.directory.client_groups[made.client_group_id] == made
+                client_groups.create(place.directory, draft, place.owner, "Bakery")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(place.log, "append", append)
+            with pytest.raises(Fault, match=r"server\.storage_failed"):
+                await change()
+        (made,) = place.directory.client_groups.values()
+        assert made.name == "Bakery"
         assert told == [(made,)]
 
     run(tmp_path, work)

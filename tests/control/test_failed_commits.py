@@ -117,6 +117,30 @@ def test_a_session_that_could_not_be_made_is_not_there(
     assert plane.call(lambda: plane.sessions.peek(fresh)) is None
 
 
+def test_a_step_of_the_clock_that_found_the_log_full_moves_deadlines_later(
+    plane: Plane, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime.script = acknowledges_only
+    runtime.connect()
+    (call,) = plane.prompt(plane.session(runtime.endpoint_id), Effect.MUTATING)
+    plane.until(lambda: plane.attempt(call).state is AttemptState.ACKNOWLEDGED)
+    real, tries = plane.log.append, [0]
+
+    def full(entries: Sequence[Entry], writes: Sequence[Write] = ()) -> Appended:
+        if any(entry.type == "session.clock_stepped" for entry in entries):
+            tries[0] += 1
+            raise Overloaded("full")
+        return real(entries, writes)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(plane.log, "append", full)
+        plane.clock.step_ms -= 3_600_000
+        plane.until(lambda: tries[0])
+    plane.until(lambda: plane.events("session.clock_stepped"))
+    (step,) = plane.events("session.clock_stepped")
+    assert abs(step["by_ms"] + 3_600_000) < 1_000
+
+
 # -- who comes, and how they are ---------------------------------------------------------------------------------------
 
 

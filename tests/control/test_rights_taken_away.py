@@ -29,6 +29,7 @@ from caisey.control.roles import Role
 from caisey.control.sign_in import SignIn
 from caisey.control.throttle import place_of
 from caisey.core.errors import Fault
+from caisey.storage.contract import Overloaded
 from tests.control.test_directory import Place, run
 from tests.control.test_entrance import GOOD, entrance, stored, with_password
 
@@ -280,6 +281,33 @@ def test_wrong_codes_stand_in_the_audit_log_too(tmp_path: Path) -> None:
                     break
                 await asyncio.sleep(0)
         assert found == [{"member_id": member.member_id, "address": "192.0.2.1", "tries": 1}]
+
+    run(tmp_path, work)
+
+
+def test_refusals_that_could_not_be_noted_are_counted_in_the_next_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(place: Place) -> None:
+        sign_in = entrance(place, tmp_path)
+        member, _ = await two_factors(place, sign_in)
+
+        async def refused() -> None:
+            with pytest.raises(Fault, match=r"sign_in\.refused"):
+                await sign_in.with_password(member.email, "something else", address="192.0.2.1", agent="")
+            await asyncio.gather(*sign_in._noting)
+
+        def full(*_: object) -> None:
+            raise Overloaded("full")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(place.log, "append", full)
+            await refused()
+            await refused()
+        await refused()
+        events = await place.log.read_organization(member.organization_id, 0, 100)
+        found = [one.payload for one in events if one.type == "member.sign_in_refused"]
+        assert [one["tries"] for one in found] == [3]
 
     run(tmp_path, work)
 

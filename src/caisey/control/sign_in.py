@@ -317,6 +317,8 @@ class SignIn:
                 draft.note("member.sign_in_refused", member_id=member.member_id, address=place, tries=tries)
         except Fault as fault:
             logger.warning("sign_in.not_noted", code=fault.code)
+            since, _ = self._refused.get(member.member_id, (0, 0))
+            self._refused[member.member_id] = (since + tries, 0)  # the next one is noted at once, and counts these
 
     def _half(self, member: Member) -> str:
         step = secrets.token_urlsafe(STEP_BYTES)

@@ -122,7 +122,7 @@ class Sweeper:
         logger.warning("clock.stepped", by_ms=step)
         stepped = list(self._due)
         for session_id in stepped:
-            self._submit(session_id, c.StepClock(by_ms=step))  # once at most: a second time would move deadlines twice
+            self._submit(session_id, c.StepClock(by_ms=step))
         self._grace_until += step
         self._clock.apply(step)
         for session_id in stepped:  # what was due was reckoned with a view that had not followed the clock yet
@@ -145,12 +145,15 @@ class Sweeper:
 
     def _submit(self, session_id: str, command: c.Command) -> None:
         future = self._sessions.submit(session_id, command)
-        future.add_done_callback(lambda done: self._judge(session_id, done))
+        future.add_done_callback(lambda done: self._judge(session_id, command, done))
 
-    def _judge(self, session_id: str, done: asyncio.Future[Any]) -> None:
+    def _judge(self, session_id: str, command: c.Command, done: asyncio.Future[Any]) -> None:
         error = done.exception() if not done.cancelled() else None
         if error is None:
             return
         logger.error("sweep.failed", session_id=session_id, code=error.code if isinstance(error, Fault) else str(error))
+        if isinstance(command, c.StepClock) and isinstance(error, Fault) and error.code == "server.overloaded":
+            # Surely not taken. A COMMIT that failed may have happened: a second time would move deadlines twice.
+            self._sessions.tell(session_id, command)
         storage = isinstance(error, Fault) and error.code in STORAGE_FAULTS
         self.wake(session_id, self._clock.now_ms() + (AFTER_STORAGE_FAILED_MS if storage else AFTER_A_FAULT_MS))
