@@ -368,3 +368,12 @@ def test_a_tool_with_an_example(full: Stub, caisey: Cli) -> None:
     done = caisey("tools", "show", "service")
     assert "caisey prompt COMPUTER --tool service --arg name=TEXT" in done.out
     assert caisey("tools", "show", "nothing").code == 1
+
+
+def test_a_question_has_no_deadline_in_the_past(full: Stub, caisey: Cli) -> None:
+    line = full.lists["/attention"][0]
+    past = "2020-01-01T00:00:00.000Z"
+    full.lists["/attention"] = [line | {"type": "stalled", "label": "It asks a question", "due_at": past}]
+    assert " days ago" not in caisey("attention").out
+    full.lists["/attention"] = [line | {"type": "timed_out", "due_at": past}]
+    assert " days ago" in caisey("attention").out

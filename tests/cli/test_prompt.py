@@ -202,6 +202,40 @@ def test_a_call_that_does_not_fit_lists_every_fault(stub: Stub, caisey: Cli) -> 
         assert line in done.err
 
 
+def test_a_fault_names_what_a_person_has_at_hand(stub: Stub, caisey: Cli) -> None:
+    faults = [{"pointer": "/tool_calls/0/tool", "expected": "a tool that GET /tools lists", "found": "another name"}]
+    hint = "See `errors`. Nothing was sent."
+    stub.fail(
+        "POST", "/sessions/.*/prompts",
+        answer=problem(422, "prompt.malformed_call", "The input does not fit", hint, errors=faults),
+    )  # fmt: skip
+    done = caisey("prompt", "ACCT-07", "--tool", "nosuch")
+    assert "expected a tool that `caisey tools list` lists" in done.err
+    assert "\n  Nothing was sent.\n" in done.err
+    assert "See `errors`" not in done.err  # they stand above
+
+
+def test_half_a_character_at_the_end_comes_before_the_verdict(stub: Stub, env: dict[str, str]) -> None:
+    stub.on_prompt = answers(b"abc\xc3")
+    with program.on_terminal(["prompt", "ACCT-07", "--", "x"], env) as terminal:
+        assert terminal.end() == 0, terminal.seen
+    assert "abc" in terminal.seen
+    assert terminal.seen.index("\\xc3") < terminal.seen.index("Done")
+
+
+def test_a_try_that_was_held_back_is_not_counted_as_sent(stub: Stub, caisey: Cli) -> None:
+    def script(stub: Stub, prompt: Json) -> None:
+        stub.started(prompt)
+        stub.ended(prompt, "answered", "yes")
+        call = prompt["tool_calls"][0]
+        call["attempts"].append({**call["attempts"][0], "number": 2, "verdict": None, "evidence": [{"type": "queued"}]})
+
+    stub.on_prompt = script
+    done = caisey("prompt", "ACCT-07", "--", "x")
+    assert "Done" in done.err, done
+    assert "(sent" not in done.err
+
+
 def test_json_is_one_document_on_stdout(stub: Stub, caisey: Cli) -> None:
     stub.on_prompt = answers(b"\x1b[31mred \xe2\x80\xae\n")
     done = caisey("prompt", "ACCT-07", "--json", "--", "x")
@@ -500,7 +534,11 @@ def test_an_existing_session_is_used(stub: Stub, caisey: Cli) -> None:
         (["prompt", "ACCT-07", "--limit", "soon", "--", "b"], "span of time"),
         (["prompt", "ACCT-07", "--tool", "a", "--arg", "b"], "is no argument"),
         (["prompt", "ACCT-07", "--tool", "a", "--arg", "b:=c"], "after := stands JSON"),
-        (["prompt", "ACCT-07", "--json-calls", "/nonexistent"], "cannot be read"),
+        (
+            ["prompt", "ACCT-07", "--json-calls", "/nonexistent"],
+            "cannot be read: No such file or directory\n",
+        ),
+        (["prompt", "ACCT-07", "--json-calls", "-"], "stdin is not JSON"),
         (["prompt", "ACCT-07", "uptime"], "unexpected extra argument"),
         (["prompt", "ACCT-07", "--text", "why", "--reads-only"], "--text takes no effect"),
         (["prompt", "ACCT-07", "--as", "root", "--", "b"], "'root' is nobody"),

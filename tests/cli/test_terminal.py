@@ -118,3 +118,25 @@ def test_help_is_quick_and_imports_no_command(caisey: Cli) -> None:
     assert done.code == 0
     for name in ("prompt", "up", "doctor", "audit"):
         assert f"  {name} " in done.out
+
+
+def test_our_words_begin_on_a_line_of_their_own(stub: Stub, env: dict[str, str]) -> None:
+    def script(stub: Stub, prompt: Json) -> None:
+        stub.started(prompt)
+        stub.output(prompt, b"no line end")
+        stub.ended(prompt, "answered", "yes")
+
+    stub.on_prompt = script
+    with program.on_terminal(["prompt", "ACCT-07", "--", "x"], env) as terminal:
+        assert terminal.end() == 0, terminal.seen
+    assert re.search(r"no line end\r\n(\x1b\[[0-9;]*[mK]|\r)*✓ Done", terminal.seen), terminal.seen
+
+
+def test_a_pipe_gets_no_line_end_that_the_command_did_not_write(stub: Stub, caisey: Cli) -> None:
+    def script(stub: Stub, prompt: Json) -> None:
+        stub.started(prompt)
+        stub.output(prompt, b"no line end")
+        stub.ended(prompt, "answered", "yes")
+
+    stub.on_prompt = script
+    assert caisey("prompt", "ACCT-07", "--", "x").out == "no line end"

@@ -265,3 +265,9 @@ def test_only_what_is_safe_is_a_button() -> None:
     assert (safe.send, risky.send, away.send) == (True, False, False)
     assert risky.href == "/sessions/ses_0?item=tcl_0#now"
     assert away.consequence == "PC-0 is offline."
+
+
+def test_a_question_of_a_running_command_promises_no_reminder() -> None:
+    due = rfc3339(NOW + 10_000)
+    asks, stands = (one_line(lines([item(0, type=kind, due_at=due)], "usr_1")) for kind in ("stalled", "timed_out"))
+    assert (asks.due, stands.due) == ("", due)

@@ -35,7 +35,8 @@ def attention(
     now_ms = run.api.now_ms()
     rows: list[list[str]] = []
     for item in items:
-        until = spans.ago(item.get("due_at"), now_ms)
+        # A command that asks a question has no end: its time is that of the last sign of life, long past.
+        until = "" if item.get("type") == "stalled" else spans.ago(item.get("due_at"), now_ms)
         rows.append(
             [
                 item["label"],

@@ -5,11 +5,13 @@ Owns the exceptions that end a command with words instead of a traceback. A defe
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from caisey.cli import exit_codes
 
 _LATER = frozenset({429, 503})
+_SEE_ERRORS = re.compile(r"See `errors`[^.]*\.\s*")
 
 
 class CliFault(Exception):
@@ -76,9 +78,12 @@ class Problem(CliFault):
     def lines(self) -> list[str]:
         """Title, detail, each fault of shape on its own line, what to do, the code for searching."""
         faults = [fault_line(fault) for fault in self.body.get("errors") or () if isinstance(fault, dict)]
+        faults = [line.replace("GET /tools", "`caisey tools list`") for line in faults]
         why, offered = self.body.get("why"), self.body.get("offered")
         possible = f"Possible now: {', '.join(map(str, offered)) or 'nothing'}" if isinstance(offered, list) else None
         hint = None if possible else self.hint
+        if hint and faults:
+            hint = _SEE_ERRORS.sub("", hint)  # they stand above it
         return [self.message, *indented(self.detail, *faults, _text(why), possible, hint, f"({self.code})")]
 
     def document(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ that answers with a result, stdout is for the result alone: what it says for peo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from caisey.cli.calls import SHELLS
@@ -41,7 +42,12 @@ class Outputs:
         self._marked: set[Key] = set()
         self._gaps: dict[Key, list[Document]] = {}
         self._shells: set[str] = set()
-        self.shown = 0
+        self._ended: set[tuple[str, int]] = set()
+
+    @property
+    def shown(self) -> int:
+        """How many control characters were shown instead of obeyed."""
+        return sum(written.visible.shown for written in self._written.values())
 
     def mark(self, call_id: str, number: object, stream: object) -> None:
         """Something came on this stream."""
@@ -54,6 +60,8 @@ class Outputs:
             if call.get("tool") in SHELLS:
                 self._shells.add(call["id"])
             for attempt in call.get("attempts") or []:
+                if attempt.get("state") == "ended":
+                    self._ended.add((call["id"], attempt["number"]))
                 for stream, summary in (attempt.get("output") or {}).items():
                     if stream not in STREAMS:
                         continue
@@ -87,14 +95,19 @@ class Outputs:
                     raise
                 return
             self._marked.discard(key)
+        self._write_held(lambda key: key[:2] in self._ended)
 
     def finish(self) -> None:
         """Nothing more comes: write what was held back."""
+        self._write_held(lambda _: True)
+
+    def _write_held(self, of: Callable[[Key], bool]) -> None:
+        """The half characters at the end of streams that bring nothing more, before anything is said of their end."""
         if self._silent or self._raw:
             return
         for key, written in self._written.items():
-            self._write(key, written.visible.finish())
-            self.shown += written.visible.shown
+            if of(key):
+                self._write(key, written.visible.finish())
 
     def _pull(self, key: Key) -> None:
         if self._silent:

@@ -186,7 +186,7 @@ class _Asked:
         if self.step_texts:
             return [steps.step(text, shell) for text in self.step_texts]
         if self.json_calls is not None:
-            return steps.from_json(_read(self.json_calls), self.json_calls)
+            return steps.from_json(_read(self.json_calls), "stdin" if self.json_calls == "-" else self.json_calls)
         return [steps.shell_call(self.command, shell)]
 
     def title(self, body: dict[str, Any]) -> str:
@@ -199,7 +199,8 @@ def _read(where: str) -> str:
     try:
         return sys.stdin.read() if where == "-" else Path(where).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageFault(f"{where} cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise UsageFault(f"{'stdin' if where == '-' else where} cannot be read: {why}") from error
 
 
 def _effect(reads_only: bool, may_change: bool, effect: str | None) -> str | None:

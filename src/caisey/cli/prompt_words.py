@@ -152,7 +152,8 @@ def _end_of_call(call: Document, *, several: bool) -> Iterator[Line]:
     if exit_codes.of_call(call) != exit_codes.OK:
         return  # the last words are about it
     attempt, verdict = found
-    tries = len(call.get("attempts") or [])
+    # One that was held and taken back never left.
+    tries = sum(waiting_words.newest(one, "dispatched") is not None for one in call.get("attempts") or [])
     parts = [
         verdict["label"],
         duration(attempt),

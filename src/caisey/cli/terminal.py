@@ -49,11 +49,13 @@ class Terminal:
         self.stderr_is_terminal = _is_terminal(sys.stderr)
         self._consoles: dict[str, Console] = {}
         self._status = ""
+        self._open_line = False  # output that both streams show ended without a line end
 
     # -- answers ----------------------------------------------------------------------------------------------------
 
     def json(self, document: Any) -> None:
         """One document, as the only thing on stdout."""
+        self._end_line()
         sys.stdout.write(safe_json(document, indent=2) + "\n")
         sys.stdout.flush()
 
@@ -71,6 +73,8 @@ class Terminal:
         self.clear_status()
         sys.stdout.write(text)
         sys.stdout.flush()
+        if text and self._both_are_one:
+            self._open_line = not text.endswith("\n")
 
     def write_bytes(self, data: bytes) -> None:
         """Bytes as they are; only where the person asked for that."""
@@ -78,12 +82,16 @@ class Terminal:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
+        if data and self._both_are_one:
+            self._open_line = not data.endswith(b"\n")
 
     def write_error_text(self, text: str) -> None:
         """As `write_text`, to stderr: what a command wrote there."""
         self.clear_status()
         sys.stderr.write(text)
         sys.stderr.flush()
+        if text:
+            self._open_line = not text.endswith("\n")
 
     def write_error_bytes(self, data: bytes) -> None:
         """As `write_bytes`, to stderr."""
@@ -91,6 +99,8 @@ class Terminal:
         sys.stderr.flush()
         sys.stderr.buffer.write(data)
         sys.stderr.buffer.flush()
+        if data:
+            self._open_line = not data.endswith(b"\n")
 
     def table(self, columns: Sequence[Column], rows: Iterable[Sequence[str]], *, empty: str) -> None:
         """Rows under titles: fitted to a terminal, and whole (nothing cut or broken) where stdout is none."""
@@ -132,6 +142,7 @@ class Terminal:
         shown = [visible_line(text) for text in texts]
         text = next((text for text in shown if len(text) <= width), cut(shown[-1], width))
         if text != self._status:
+            self._end_line()
             sys.stderr.write(f"\r\x1b[K{text}")
             sys.stderr.flush()
             self._status = text
@@ -146,6 +157,7 @@ class Terminal:
     def ask(self, question: str) -> bool:
         """y/N on the terminal. False for everything but yes, and for an end of input."""
         self.clear_status()
+        self._end_line()
         sys.stderr.write(f"{visible_line(question)} [y/N] ")
         sys.stderr.flush()
         return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -157,7 +169,23 @@ class Terminal:
 
     # -- how ----------------------------------------------------------------------------------------------------------
 
+    def _end_line(self) -> None:
+        """Our words begin on a line of their own, also below output that ended without a line end.
+
+        The line end goes to stderr, which is ours: what a file or a pipe gets on stdout stays byte for byte.
+        """
+        if self._open_line:
+            sys.stderr.write("\n")
+            sys.stderr.flush()
+            self._open_line = False
+
+    @property
+    def _both_are_one(self) -> bool:
+        """Whether stdout and stderr are seen in one place."""
+        return self.stdout_is_terminal and self.stderr_is_terminal
+
     def _write(self, where: str, text: str, style: str) -> None:
+        self._end_line()
         stream = sys.stdout if where == "stdout" else sys.stderr
         terminal = self.stdout_is_terminal if where == "stdout" else self.stderr_is_terminal
         if not style or not terminal or os.environ.get("NO_COLOR"):

@@ -19,6 +19,8 @@ GROUP_FROM: Final = 3
 GROUP_WITHIN_MS: Final = 2 * 60_000
 NAME_LENGTH: Final = 60
 ENDS: Final = frozenset({"held", "awaiting_approval"})
+GOES_ON: Final = "stalled"
+"""A command that runs and asks something: its time is that of a sign of life, and nothing ends or reminds then."""
 """The deadline of everything else in the list is a reminder."""
 
 
@@ -158,7 +160,7 @@ def _line(item: Document, member_id: str) -> Line:
         ran_label=item["ran_label"] or "",
         ran_note=item["ran_note"] or "",
         since=item["since"],
-        due=item["due_at"] or "",
+        due="" if item["type"] == GOES_ON else item["due_at"] or "",
         due_word=WORDS["attention.due.ends" if item["type"] in ENDS else "attention.due.reminder"],
         owner=_owner(item, member_id),
         mine=item["owner"] == member_id,
