@@ -17,9 +17,9 @@ from caisey.core.ids import PROMPT, SESSION, TOOL_CALL, new_id
 from caisey.core.states import AttemptState, Effect, Health
 from caisey.storage.contract import Appended, Entry, Overloaded, Write
 from tests.control.plane import ORGANIZATION, PERSON, Plane
-from tests.control.test_hub_handshake import rejected
+from tests.control.test_hub_handshake import both_are_sent_away, rejected
 from tests.foreign.runtime import Runtime
-from tests.foreign.work import acknowledges_only
+from tests.foreign.work import Gate, acknowledges_only, runs_until
 
 CANNOT_BE_WRITTEN: Write = ("INSERT INTO no_such_table VALUES (1)", ())
 
@@ -198,3 +198,43 @@ def test_health_that_changed_twice_while_the_log_failed_is_what_the_log_says(
 def recorded(plane: Plane, runtime: Runtime) -> str:
     rows = plane.rows("SELECT health FROM endpoint_health WHERE endpoint_id = ?", runtime.endpoint_id)
     return str(rows[0][0]) if rows else ""
+
+
+def test_two_that_hold_one_key_are_found_again_where_it_could_not_be_written_down(
+    plane: Plane, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sent away before that, the one that was there was no witness any more, and the other was let in."""
+    runtime.connect()
+    runtime.manners.reconnect = False
+    twin = runtime.clone()
+    twin.manners.reconnect = False
+
+    def suspicion(entries: Sequence[Entry], _: Sequence[Write]) -> bool:
+        return any(entry.type == "runtime.clone_suspected" for entry in entries)
+
+    with commits_fail(plane, monkeypatch, suspicion):
+        assert rejected(twin) == ("server.overloaded", 1013)
+    assert rejected(twin) == ("runtime.clone_suspected", 4409)
+    assert plane.rows("SELECT type FROM attention") == [("runtime.clone_suspected",)]
+    both_are_sent_away(runtime, twin)
+
+
+def test_sensitive_input_is_not_forgotten_before_it_is_written_down_that_it_arrived(
+    plane: Plane, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would never be sent again, and a runtime answers only what it is sent."""
+    gate = Gate()
+    runtime.script = runs_until(gate)
+    runtime.connect()
+    (call,) = plane.prompt(plane.session(runtime.endpoint_id))
+    plane.until(lambda: plane.attempt(call).state is AttemptState.STARTED)
+
+    def arrival(entries: Sequence[Entry], _: Sequence[Write]) -> bool:
+        return any(entry.type == "attempt.input_accepted" for entry in entries)
+
+    with commits_fail(plane, monkeypatch, arrival):
+        plane.act(call, "input", data="yes\n", sensitive=True)
+        plane.until(lambda: plane.log.health().failures)
+    plane.until(lambda: plane.attempt(call).inputs_accepted == 1)
+    gate.open()
+    plane.ended(call)

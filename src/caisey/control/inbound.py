@@ -16,7 +16,6 @@ from caisey.control.connections import Connection
 from caisey.control.journals import Journals
 from caisey.control.liveness import Liveness
 from caisey.control.misreadings import Misreadings
-from caisey.control.outbound import Outbound
 from caisey.control.output import Piece
 from caisey.control.places import Places
 from caisey.control.remembered import save_journal
@@ -51,7 +50,6 @@ class Inbound:
         statements: Statements,
         misreadings: Misreadings,
         liveness: Liveness,
-        outbound: Outbound,
         journals: Journals,
         times: Times,
     ) -> None:
@@ -62,7 +60,6 @@ class Inbound:
         self._statements = statements
         self._misreadings = misreadings
         self._liveness = liveness
-        self._outbound = outbound
         self._journals = journals
         self._times = times
         self._routes: dict[type, Route] = {
@@ -190,9 +187,7 @@ class Inbound:
 
     def _input_accepted(self, connection: Connection, frame: f.InputAccepted) -> None:
         about = self._places.about(connection, frame.attempt)
-        accepted = (about.tool_call_id, about.number, frame.sequence)
-        command = about.command(c.ReceiveInputAccepted, sequence=frame.sequence)
-        self._submissions(about, command, then=lambda: self._outbound.input_accepted(*accepted))
+        self._submissions(about, about.command(c.ReceiveInputAccepted, sequence=frame.sequence))
 
     # -- what it could not take ---------------------------------------------------------------------------------------
 

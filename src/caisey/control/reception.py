@@ -185,9 +185,11 @@ class Reception:
         return False
 
     async def _two_hold_the_key(self, record: Runtime) -> Refusal:
-        """Both are closed, nothing is dispatched to either, and a person decides."""
+        """Both are closed, nothing is dispatched to either, and a person decides.
+
+        Written down first: without the one that is there the other would pass for it the next time.
+        """
         logger.warning("runtime.clone_suspected", runtime_id=record.runtime_id, endpoint_id=record.endpoint_id)
-        self._arrivals.send_away(record.runtime_id, limits.CLOSE_CLONE, RejectCode.CLONE_SUSPECTED.value)
         await runtimes.suspect(self._directory, record.runtime_id)
         self._arrivals.send_away(record.runtime_id, limits.CLOSE_CLONE, RejectCode.CLONE_SUSPECTED.value)
         return refused(rejection(RejectCode.CLONE_SUSPECTED))

@@ -97,6 +97,8 @@ class Submissions:
 
     def _handled(self, handled: Handled, about: About, command: c.RuntimeCommand) -> None:
         """Where events follow, so do their effects. Where none do, it was heard before: say again what is kept."""
+        if isinstance(command, c.ReceiveInputAccepted):
+            self._outbound.input_accepted(about.tool_call_id, about.number, command.sequence)
         if not isinstance(command, AWAITS_CONFIRMATION):
             return
         moved = about.connection.runtime.endpoint.endpoint_id != handled.session.endpoint_id

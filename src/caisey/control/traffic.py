@@ -143,7 +143,6 @@ def assemble(
         statements=statements,
         misreadings=misreadings,
         liveness=liveness,
-        outbound=outbound,
         journals=journals,
         times=times,
     )
