@@ -369,3 +369,19 @@ def test_a_request_can_be_joined_again(stub: Stub, env: dict[str, str]) -> None:
         stub.ended(prompt, "answered", "yes")
         done = process.end()
     assert (done.code, done.out) == (0, "one\ntwo\n"), done
+
+
+def test_a_word_that_is_no_action_is_answered_at_once(stub: Stub, stopped: Json, caisey: Cli) -> None:
+    done = caisey("act", stopped["id"], "retyr")
+    assert done.code == 2, done
+    assert "'retyr' is no action. Did you mean retry?" in done.err
+    assert stub.actions == []
+
+
+def test_a_check_of_a_shell_needs_what_to_look_at(stub: Stub, stopped: Json, caisey: Cli) -> None:
+    for call in stopped["tool_calls"]:
+        call["check"] = {"tool": "shell", "tool_version": 1}
+    done = caisey("act", stopped["id"], "verify")
+    assert done.code == 2, done
+    assert "after --" in done.err
+    assert stub.actions == []

@@ -539,7 +539,7 @@ def test_an_existing_session_is_used(stub: Stub, caisey: Cli) -> None:
             "cannot be read: No such file or directory\n",
         ),
         (["prompt", "ACCT-07", "--json-calls", "-"], "stdin is not JSON"),
-        (["prompt", "ACCT-07", "uptime"], "unexpected extra argument"),
+        (["prompt", "ACCT-07", "uptime"], "(uptime). A command for the computer stands after --"),
         (["prompt", "ACCT-07", "--text", "why", "--reads-only"], "--text takes no effect"),
         (["prompt", "ACCT-07", "--as", "root", "--", "b"], "'root' is nobody"),
         (["prompt", "ACCT-07", "--as", "user", "--tool", "service"], "--as is for commands"),

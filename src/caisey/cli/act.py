@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import getpass
 import sys
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from caisey.cli import prompt_words
 from caisey.cli.command import Run, begin, single
-from caisey.cli.completing import complete_action
+from caisey.cli.completing import ACTIONS, complete_action
 from caisey.cli.faults import CliFault, Problem, UsageFault
 from caisey.cli.prompt import PromptCommand, limits_of, span_of
 
@@ -103,6 +104,8 @@ def act(
     """
     from caisey.cli import following, subject
 
+    if action is not None:
+        _check_name(action)
     run = begin(ctx)
     found = subject.subject(run.api, what, step=step)
     if action is None:
@@ -110,10 +113,13 @@ def act(
         return
     offer = _offer(run, found, action)
     command: list[str] = ctx.meta.get("caisey.cli.command", [])
+    arguments = _arguments(found, offer, arg or [], command)
+    if offer.name == "verify" and arguments is None:
+        _check_look(found, offer)
     body = _Fields(
         reason=reason,
         limits=limits_of(limit, output_limit),
-        arguments=_arguments(found, offer, arg or [], command),
+        arguments=arguments,
         runtime_id=runtime,
         bridge=bridge,
         to=to,
@@ -129,6 +135,25 @@ def act(
 
 
 # -- which step, which action -----------------------------------------------------------------------------------------
+
+
+def _check_name(action: str) -> None:
+    """A word that is no action is answered here, before anything is asked of the control plane."""
+    if action in ACTIONS:
+        return
+    near = get_close_matches(action, ACTIONS, n=1)
+    meant = f" Did you mean {near[0]}?" if near else ""
+    raise UsageFault(f"{action!r} is no action.{meant}", hint=f"One of {', '.join(ACTIONS)}.")
+
+
+def _check_look(found: Subject, offer: Offer) -> None:
+    """A check of a shell's step is whatever a person wants to look at."""
+    call = next(c for c in found.prompt["tool_calls"] if c["id"] == offer.tool_call_id)
+    check = call.get("check")
+    if isinstance(check, dict) and not check.get("arguments"):
+        raise UsageFault(
+            "verify needs what is to be looked at", hint="Put a command that only reads after --, or use --arg."
+        )
 
 
 def _list(run: Run, found: Subject) -> None:
@@ -354,7 +379,9 @@ def _after(run: Run, prompt: Document, offer: Offer, answer: Document | None, op
     )
     document.setdefault("session_id", prompt.get("session_id"))
     if offer.name not in FOLLOWED or options.detach:
-        run.done(document, f"Done: {offer.label}.")
+        # What was asked for is accepted; the command that reads the answer goes on by itself.
+        goes_on = f" It goes on: caisey story {prompt['id']} --follow" if offer.name == "input" else ""
+        run.done(document, f"Accepted: {offer.label}.{goes_on}")
         return
     computer = following.computer_of(run, document)
     if check := document.get("check_prompt_id"):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
 
 from caisey.cli import calls as steps
 from caisey.cli.command import ApiCommand, Run, begin, single
@@ -33,7 +34,12 @@ class PromptCommand(ApiCommand):
             cut = args.index("--")
             ctx.meta["caisey.cli.command"] = args[cut + 1 :]
             args = args[:cut]
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except TyperException as error:
+            if "unexpected extra argument" in getattr(error, "message", ""):
+                error.message += ". A command for the computer stands after --, as in: -- uptime"
+            raise
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """As people write it."""
