@@ -117,6 +117,19 @@ def test_a_session_that_could_not_be_made_is_not_there(
     assert plane.call(lambda: plane.sessions.peek(fresh)) is None
 
 
+def test_a_deadline_is_looked_at_though_the_commit_that_ended_it_failed(plane: Plane, runtime: Runtime) -> None:
+    """Nothing was open any more, for as long as the COMMIT took: the sweeper had been told so."""
+    session = plane.session(runtime.endpoint_id)
+    (call,) = plane.prompt(session)
+    assert plane.attempt(call).hold is not None
+    assert plane.call(lambda: session in plane.sweeper._due)
+    cancel = c.Act(actor=PERSON, tool_call_id=call, action="cancel", seen=plane.read(call).sequence)
+    with pytest.raises(Fault, match=r"server\.storage_failed"):
+        plane.run(plane.sessions.handle(session, cancel, [CANNOT_BE_WRITTEN]))
+    plane.until(lambda: plane.call(lambda: session in plane.sweeper._due))
+    assert plane.attempt(call).hold is not None
+
+
 def test_a_step_of_the_clock_that_found_the_log_full_moves_deadlines_later(
     plane: Plane, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

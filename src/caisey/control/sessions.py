@@ -218,6 +218,8 @@ class Sessions:
             if error is not None:
                 if self._slots.get(handled.session.id) is slot:  # else it was read again, and decided upon, since
                     self._forget(handled.session.id)
+                if not any(isinstance(record.event, e.SessionCreated) for record in handled.records):
+                    self._wake(handled.session.id, self._clock.now_ms())  # its deadlines are those of the log again
                 if not done.done():
                     done.set_exception(Fault("server.storage_failed"))
                     done.exception()  # retrieved here: a submitter may not look
