@@ -15,7 +15,7 @@ from caisey.web.views.session_items import chosen, open_items
 from caisey.web.views.session_raw import LINES, SHOWN_BYTES, raw_of
 from caisey.web.views.session_result import shown_result
 from caisey.web.views.session_rows import opened_at_first
-from caisey.web.views.session_step import LINE_LENGTH, bounded
+from caisey.web.views.session_step import LINE_LENGTH, bounded, missing_words
 from caisey.web.views.timeline import LEFT, MAX_MARKS, RIGHT, WIDTH, timeline
 
 START = 1_700_000_000_000
@@ -266,3 +266,12 @@ def test_any_result_is_bounded_and_visible(result: dict[str, Any]) -> None:
         assert all(len(row) == len(table.columns) for row in table.rows)
     for cell in cells:
         assert all(c.isprintable() or c in "\u00a0\u2007\u202f" for c in cell), cell
+
+
+def test_output_with_a_gap_says_so_beside_its_end() -> None:
+    gaps = [
+        {"offset": 4_000_000, "length": 42_000_000, "why": "limit"},
+        {"offset": 50_000_000, "length": 1_000_000, "why": "lost"},
+    ]
+    assert missing_words({"gaps": gaps}) == "43 MB of this output are missing: over the limit, lost."
+    assert missing_words({"gaps": []}) == ""

@@ -39,6 +39,8 @@ class Pane(NamedTuple):
     earlier: int
     cut: bool
     gaps: str
+    stored: str
+    missing: str
     live: bool
     conflicts: int
     error: bool
@@ -231,12 +233,23 @@ def _panes(attempt: Document) -> list[Pane]:
                 earlier=earlier,
                 cut=bool(stream["truncated"]),
                 gaps=msgspec.json.encode(_gaps(stream)).decode(),
+                stored=size(stream["stored"]),
+                missing=missing_words(stream),
                 live=live,
                 conflicts=stream["conflicts"],
                 error=name == "stderr",
             )
         )
     return found
+
+
+def missing_words(stream: Document) -> str:
+    """How much did not come or was not kept, and why: said beside the output, since the end alone looks whole."""
+    gaps = stream["gaps"]
+    if not gaps:
+        return ""
+    why = dict.fromkeys(PHRASES.get(f"gap.{gap['why']}", PHRASES["gap.other"]) for gap in gaps)
+    return word("session.missing", size=size(sum(gap["length"] for gap in gaps)), why=", ".join(why))
 
 
 def _gaps(stream: Document) -> list[Document]:

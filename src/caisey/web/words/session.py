@@ -53,6 +53,7 @@ SESSION: Final[dict[str, str]] = {
     "session.no_output": "Nothing yet. Lines appear here as they come.",
     "session.empty_output": "Nothing was written.",
     "session.all": "All {size}",
+    "session.missing": "{size} of this output are missing: {why}.",
     "session.follow": "Follow",
     "session.wrap": "Wrap",
     "session.copy": "Copy",

@@ -183,7 +183,8 @@ class View {
     const text = word("session-output-of", { title: this.pane.dataset.title, size: sizeWords(this.known) });
     if (title.textContent !== text) title.textContent = text;
     const all = this.pane.querySelector(".pane-all");
-    all.textContent = word("session-all", { size: sizeWords(this.known) });
+    const missing = this.gaps.reduce((sum, gap) => sum + gap.length, 0);
+    all.textContent = word("session-all", { size: sizeWords(Math.max(this.known - missing, 0)) });
   }
 
   #progress() {
