@@ -86,16 +86,16 @@ def parse_json(data: bytes) -> Any:
     try:
         document = msgspec.json.decode(data)
     except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
-        return _say_what_is_wrong(data)
+        return _say_what_is_wrong(data, bare)
     if doubled_key(document, bare) or (numbers_in(bare).long and not survey(document).integers_fit):
-        return _say_what_is_wrong(data)
+        return _say_what_is_wrong(data, bare)
     return document
 
 
-def _say_what_is_wrong(data: bytes) -> Any:
+def _say_what_is_wrong(data: bytes, bare: bytes) -> Any:
     """The slow parser names each breach; where it finds none the document is good after all."""
     try:
-        document, breaches = parse(data)
+        document, breaches = parse(data, bare)
     except NotJsonError:
         raise Fault("request.invalid_json") from None
     if breaches:

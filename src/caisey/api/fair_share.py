@@ -11,6 +11,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from caisey.control.connections import Connection
+from caisey.control.hub import Hub
+
 FRAMES_IN_A_ROW: Final = 8
 IN_A_ROW_S: Final = 0.001
 TURNS_OF_OTHERS: Final = 8
@@ -59,6 +62,17 @@ class FairShare:
             return None
         self._in_a_row, self._spent = 0, 0.0
         return max(0.0, -self._credit / SHARE)
+
+
+async def receive(share: FairShare, hub: Hub, connection: Connection, data: bytes | str) -> None:
+    """One frame of a welcomed connection, and what its sender has to leave to the others for it."""
+    began = share.begin()
+    waiting = hub.receive(connection, data)
+    pause = share.took(began, len(data), shared=hub.others_wait(connection))
+    if waiting is not None:
+        await waiting
+    if pause is not None:
+        await stand_back(pause)
 
 
 async def stand_back(seconds: float) -> None:

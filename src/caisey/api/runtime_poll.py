@@ -16,7 +16,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from caisey.api.fair_share import FairShare, stand_back
+from caisey.api import fair_share
+from caisey.api.fair_share import FairShare
 from caisey.api.problem import MEDIA_TYPE, document_of, shape_fault
 from caisey.control.arrivals import Refusal
 from caisey.control.connections import Connection
@@ -259,14 +260,7 @@ class RuntimePoll:
                 if bridge.closing is not None:
                     return
                 if bridge.connection is not None:
-                    began = bridge.share.begin()
-                    waiting = self._hub.receive(bridge.connection, data)
-                    shared = self._hub.others_wait(bridge.connection)
-                    pause = bridge.share.took(began, len(data), shared=shared)
-                    if waiting is not None:
-                        await waiting
-                    if pause is not None:
-                        await stand_back(pause)
+                    await fair_share.receive(bridge.share, self._hub, bridge.connection, data)
                 elif bridge.opening is not None:
                     await self._hello(bridge, bridge.opening, data, secret)
 

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
-from caisey.api.fair_share import FairShare, stand_back
+from caisey.api import fair_share
+from caisey.api.fair_share import FairShare
 from caisey.api.problem import MEDIA_TYPE, document_of
 from caisey.control.arrivals import Refusal
 from caisey.control.connections import Connection
@@ -154,13 +155,7 @@ class RuntimeSocket:
                 if connection.closed:
                     continue
                 data = message.get("text") or message.get("bytes") or b""
-                began = share.begin()
-                waiting = self._hub.receive(connection, data)
-                pause = share.took(began, len(data), shared=self._hub.others_wait(connection))
-                if waiting is not None:
-                    await waiting
-                if pause is not None:
-                    await stand_back(pause)
+                await fair_share.receive(share, self._hub, connection, data)
         finally:
             self._hub.closed(connection, code, reason)
 

@@ -71,9 +71,10 @@ class Results:
             self._finish(about, frame, writes, UNSET, _whole("the whole stream", "part of the stream"))
             return
         try:
-            if not is_utf8(data) or depth_exceeds(without_strings(data)):
+            bare = without_strings(data)
+            if not is_utf8(data) or depth_exceeds(bare):
                 raise NotJsonError
-            document, breaches = parse(data)
+            document, breaches = parse(data, bare)
         except NotJsonError:
             self._finish(about, frame, writes, UNSET, _whole("JSON", f"text of {size} bytes"))
             return

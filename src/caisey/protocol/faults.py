@@ -89,9 +89,10 @@ def diagnose(data: bytes, accepted: frozenset[type[Struct]]) -> FrameFault:
     if not is_utf8(data):
         return _fault(data, "frame.invalid_json", [_whole("UTF-8", f"text of {size} bytes")])
     bare = without_strings(data)
-    if plainly_too_deep(bare) or (not crowded(bare) and depth_exceeds(bare)):
+    many = crowded(bare)
+    if plainly_too_deep(bare) or (not many and depth_exceeds(bare)):
         return _fault(data, "frame.invalid_json", [_whole(f"depth of at most {limits.JSON_DEPTH}", "deeper nesting")])
-    if crowded(bare):
+    if many:
         expected = f"frame of at most {limits.JSON_CONTAINERS} arrays and objects"
         return _fault(data, "frame.too_large", [_whole(expected, "a frame of more")])
     try:

@@ -19,9 +19,9 @@ GROUP_FROM: Final = 3
 GROUP_WITHIN_MS: Final = 2 * 60_000
 NAME_LENGTH: Final = 60
 ENDS: Final = frozenset({"held", "awaiting_approval"})
+"""The deadline of everything else in the list is a reminder."""
 GOES_ON: Final = "stalled"
 """A command that runs and asks something: its time is that of a sign of life, and nothing ends or reminds then."""
-"""The deadline of everything else in the list is a reminder."""
 
 
 class First(NamedTuple):
