@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
 import pytest
 
@@ -15,28 +13,12 @@ from caisey.core import events as e
 from caisey.core.errors import Fault
 from caisey.core.ids import PROMPT, SESSION, TOOL_CALL, new_id
 from caisey.core.states import AttemptState, Effect, Health
-from caisey.storage.contract import Appended, Entry, Overloaded, Write
+from tests.control.failing_log import CANNOT_BE_WRITTEN, commits_fail, log_is_full, of_a_session, of_type
 from tests.control.plane import ORGANIZATION, PERSON, Plane
-from tests.control.test_hub_handshake import both_are_sent_away, rejected
+from tests.control.test_hub_handshake import both_are_sent_away, rejected, set_back_behind_a_call
+from tests.control.test_hub_liveness import facts
 from tests.foreign.runtime import Runtime
 from tests.foreign.work import Gate, acknowledges_only, runs_until
-
-CANNOT_BE_WRITTEN: Write = ("INSERT INTO no_such_table VALUES (1)", ())
-
-Fails = Callable[[Sequence[Entry], Sequence[Write]], bool]
-
-
-@contextmanager
-def commits_fail(plane: Plane, monkeypatch: pytest.MonkeyPatch, which: Fails) -> Iterator[None]:
-    """What is chosen is taken by the log, and its COMMIT fails."""
-    real = plane.log.append
-
-    def append(entries: Sequence[Entry], writes: Sequence[Write] = ()) -> Appended:
-        return real(entries, [*writes, CANNOT_BE_WRITTEN] if which(entries, writes) else writes)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(plane.log, "append", append)
-        yield
 
 
 def asks() -> c.AcceptPrompt:
@@ -104,16 +86,10 @@ def test_a_failed_commit_does_not_forget_what_was_decided_after_it(plane: Plane,
 def test_a_session_that_could_not_be_made_is_not_there(
     plane: Plane, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise Overloaded("full")
-
     fresh = new_id(SESSION, secrets.token_bytes(17))
-    with monkeypatch.context() as patched:
-        patched.setattr(plane.log, "append", full)
-        with pytest.raises(Fault, match=r"server\.overloaded"):
-            plane.run(
-                plane.sessions.create(ORGANIZATION, runtime.endpoint_id, PERSON, "printing", None, session_id=fresh)
-            )
+    made = plane.sessions.create(ORGANIZATION, runtime.endpoint_id, PERSON, "printing", None, session_id=fresh)
+    with log_is_full(plane, monkeypatch, of_a_session), pytest.raises(Fault, match=r"server\.overloaded"):
+        plane.run(made)
     assert plane.call(lambda: plane.sessions.peek(fresh)) is None
 
 
@@ -137,16 +113,7 @@ def test_a_step_of_the_clock_that_found_the_log_full_moves_deadlines_later(
     runtime.connect()
     (call,) = plane.prompt(plane.session(runtime.endpoint_id), Effect.MUTATING)
     plane.until(lambda: plane.attempt(call).state is AttemptState.ACKNOWLEDGED)
-    real, tries = plane.log.append, [0]
-
-    def full(entries: Sequence[Entry], writes: Sequence[Write] = ()) -> Appended:
-        if any(entry.type == "session.clock_stepped" for entry in entries):
-            tries[0] += 1
-            raise Overloaded("full")
-        return real(entries, writes)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(plane.log, "append", full)
+    with log_is_full(plane, monkeypatch, of_type("session.clock_stepped")) as tries:
         plane.clock.step_ms -= 3_600_000
         plane.until(lambda: tries[0])
     plane.until(lambda: plane.events("session.clock_stepped"))
@@ -161,13 +128,7 @@ def test_that_a_journal_went_back_is_told_to_sessions_though_what_came_after_it_
     plane: Plane, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Written down, and then nobody was let in: the next hello is behind nothing any more."""
-    runtime.connect()
-    before = runtime.journal.snapshot()
-    runtime.script = acknowledges_only
-    (call,) = plane.prompt(plane.session(runtime.endpoint_id), Effect.MUTATING)
-    plane.until(lambda: plane.attempt(call).state is AttemptState.ACKNOWLEDGED)
-    runtime.die()
-    runtime.journal.set_back(before)
+    call = set_back_behind_a_call(plane, runtime)
     runtime.begin_life()
     runtime.manners.reconnect = False
     monkeypatch.setattr(runtime.manners, "hello", lambda frame: {**frame, "runtime_version": "9.9.9"})
@@ -177,10 +138,6 @@ def test_that_a_journal_went_back_is_told_to_sessions_though_what_came_after_it_
     runtime.connect()
     plane.until(lambda: "journal_regressed" in facts(plane, call))
     assert len(plane.events("endpoint.journal_regressed")) == 1
-
-
-def facts(plane: Plane, call: str) -> list[str]:
-    return [one.event.fact for one in plane.attempt(call).facts if isinstance(one.event, e.EvidenceNoted)]
 
 
 def test_health_that_changed_twice_while_the_log_failed_is_what_the_log_says(
@@ -203,7 +160,7 @@ def test_health_that_changed_twice_while_the_log_failed_is_what_the_log_says(
             await asyncio.sleep(0)
         return endpoint.health
 
-    with commits_fail(plane, monkeypatch, lambda entries, _: any(x.type == "endpoint.health_changed" for x in entries)):
+    with commits_fail(plane, monkeypatch, of_type("endpoint.health_changed")):
         assert plane.run(story()) is Health.HEALTHY
     assert recorded(plane, runtime) == "healthy"
 
@@ -221,11 +178,7 @@ def test_two_that_hold_one_key_are_found_again_where_it_could_not_be_written_dow
     runtime.manners.reconnect = False
     twin = runtime.clone()
     twin.manners.reconnect = False
-
-    def suspicion(entries: Sequence[Entry], _: Sequence[Write]) -> bool:
-        return any(entry.type == "runtime.clone_suspected" for entry in entries)
-
-    with commits_fail(plane, monkeypatch, suspicion):
+    with commits_fail(plane, monkeypatch, of_type("runtime.clone_suspected")):
         assert rejected(twin) == ("server.overloaded", 1013)
     assert rejected(twin) == ("runtime.clone_suspected", 4409)
     assert plane.rows("SELECT type FROM attention") == [("runtime.clone_suspected",)]
@@ -241,11 +194,7 @@ def test_sensitive_input_is_not_forgotten_before_it_is_written_down_that_it_arri
     runtime.connect()
     (call,) = plane.prompt(plane.session(runtime.endpoint_id))
     plane.until(lambda: plane.attempt(call).state is AttemptState.STARTED)
-
-    def arrival(entries: Sequence[Entry], _: Sequence[Write]) -> bool:
-        return any(entry.type == "attempt.input_accepted" for entry in entries)
-
-    with commits_fail(plane, monkeypatch, arrival):
+    with commits_fail(plane, monkeypatch, of_type("attempt.input_accepted")):
         plane.act(call, "input", data="yes\n", sensitive=True)
         plane.until(lambda: plane.log.health().failures)
     plane.until(lambda: plane.attempt(call).inputs_accepted == 1)

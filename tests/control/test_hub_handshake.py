@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -18,7 +17,8 @@ from caisey.core import events as e
 from caisey.core.events import EvidenceNoted
 from caisey.core.states import AttemptState, Effect, Kind
 from caisey.protocol import limits
-from caisey.storage.contract import Appended, Entry, Overloaded, Write
+from caisey.storage.contract import Overloaded
+from tests.control.failing_log import log_is_full, of_a_session, of_type
 from tests.control.plane import ORGANIZATION, Plane
 from tests.foreign.loop import LoopThread
 from tests.foreign.recording import Seen
@@ -206,16 +206,8 @@ def test_what_cannot_be_kept_is_not_confirmed_and_comes_again(
     runtime.connect()
     (call,) = plane.prompt(plane.session(runtime.endpoint_id))
     plane.until(lambda: plane.attempt(call).state is AttemptState.STARTED)
-    real = plane.log.append
-
-    def full(entries: Sequence[Entry], writes: Sequence[Write] = ()) -> Appended:
-        if any(entry.session_id for entry in entries):
-            raise Overloaded("full")
-        return real(entries, writes)
-
     since = runtime.recording.mark()
-    with monkeypatch.context() as patched:
-        patched.setattr(plane.log, "append", full)
+    with log_is_full(plane, monkeypatch, of_a_session):
         gate.open()
         assert closed(runtime, since=since) == 1013
     verdict = plane.ended(call).verdict
@@ -380,15 +372,20 @@ def test_a_runtime_that_was_moved_still_speaks_for_what_it_was_given(
 # -- the journal ---
 
 
-def test_a_journal_that_went_back_is_evidence_and_is_not_trusted(plane: Plane, runtime: Runtime) -> None:
+def set_back_behind_a_call(plane: Plane, runtime: Runtime) -> str:
+    """It acknowledged a call and died; its journal is as it was before."""
     runtime.connect()
-    session = plane.session(runtime.endpoint_id)
     before = runtime.journal.snapshot()
     runtime.script = acknowledges_only
-    (call,) = plane.prompt(session, Effect.MUTATING)
+    (call,) = plane.prompt(plane.session(runtime.endpoint_id), Effect.MUTATING)
     plane.until(lambda: plane.attempt(call).state is AttemptState.ACKNOWLEDGED)
     runtime.die()
     runtime.journal.set_back(before)
+    return call
+
+
+def test_a_journal_that_went_back_is_evidence_and_is_not_trusted(plane: Plane, runtime: Runtime) -> None:
+    call = set_back_behind_a_call(plane, runtime)
     runtime.script = answers()
     runtime.restart()
     facts = plane.until(
@@ -415,35 +412,16 @@ def test_a_journal_that_went_back_is_evidence_and_is_not_trusted(plane: Plane, r
     assert len(plane.events("endpoint.journal_regressed")) == 1
 
 
-@contextmanager
-def journals_cannot_be_written(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """The log takes everything but that a journal went back; how often that was tried."""
-    real, tries = plane.log.append, [0]
-
-    def full(entries: Sequence[Entry], writes: Sequence[Write] = ()) -> Appended:
-        if any(entry.type == "endpoint.journal_regressed" for entry in entries):
-            tries[0] += 1
-            raise Overloaded("full")
-        return real(entries, writes)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(plane.log, "append", full)
-        yield tries
+WENT_BACK = of_type("endpoint.journal_regressed")
 
 
 def test_a_journal_that_went_back_is_found_again_where_it_could_not_be_written_down(
     plane: Plane, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runtime.connect()
-    before = runtime.journal.snapshot()
-    runtime.script = acknowledges_only
-    (call,) = plane.prompt(plane.session(runtime.endpoint_id), Effect.MUTATING)
-    plane.until(lambda: plane.attempt(call).state is AttemptState.ACKNOWLEDGED)
-    runtime.die()
-    runtime.journal.set_back(before)
+    set_back_behind_a_call(plane, runtime)
     runtime.begin_life()
     runtime.manners.reconnect = False
-    with journals_cannot_be_written(plane, monkeypatch):
+    with log_is_full(plane, monkeypatch, WENT_BACK):
         assert rejected(runtime) == ("server.overloaded", 1013)
     assert plane.events("endpoint.journal_regressed") == []
     runtime.connect()
@@ -457,7 +435,7 @@ def test_a_word_that_shows_a_journal_set_back_reaches_a_person_though_the_log_fa
 ) -> None:
     runtime.connect()
     known = plane.call(lambda: plane.hub.view_of(runtime.endpoint_id).runtimes[0].journal_id)
-    with journals_cannot_be_written(plane, monkeypatch) as tries:
+    with log_is_full(plane, monkeypatch, WENT_BACK) as tries:
         plane.call(lambda: plane.hub.mark_regressed(runtime.endpoint_id, known))
         assert plane.call(lambda: plane.hub.view_of(runtime.endpoint_id).review_needed)
         plane.until(lambda: tries[0] > 1)

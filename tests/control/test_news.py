@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,7 +11,7 @@ from caisey.control.news import KEPT, News
 from caisey.core import commands as c
 from caisey.core.errors import Fault
 from caisey.core.states import AttemptState
-from caisey.storage.contract import Appended, Entry, Overloaded, Write
+from tests.control.failing_log import log_is_full, of_a_session
 from tests.control.plane import Plane
 from tests.control.test_hub_liveness import view
 from tests.foreign.runtime import Runtime
@@ -143,21 +141,6 @@ def test_a_row_is_bounded_and_its_end_is_kept() -> None:
     asyncio.run(story())
 
 
-@contextmanager
-def log_fails(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing of a session can be written."""
-    real = plane.log.append
-
-    def full(entries: Sequence[Entry], writes: Sequence[Write] = ()) -> Appended:
-        if any(entry.session_id for entry in entries):
-            raise Overloaded("full")
-        return real(entries, writes)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(plane.log, "append", full)
-        yield
-
-
 def test_a_held_call_goes_though_the_log_failed_when_the_agent_took_work_again(
     plane: Plane, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,7 +151,7 @@ def test_a_held_call_goes_though_the_log_failed_when_the_agent_took_work_again(
     plane.until(lambda: not view(plane, runtime).accepting)
     (call,) = plane.prompt(session)
     assert plane.attempt(call).hold is not None
-    with log_fails(plane, monkeypatch):
+    with log_is_full(plane, monkeypatch, of_a_session):
         runtime.manners.accepting = True
         plane.until(lambda: plane.sessions.news.left_for(session))
     plane.ended(call)
@@ -183,7 +166,7 @@ def test_what_ended_while_the_log_failed_is_asked_for_when_the_runtime_is_back(
     session = plane.session(runtime.endpoint_id)
     (call,) = plane.prompt(session)
     plane.until(lambda: plane.attempt(call).state is AttemptState.STARTED)
-    with log_fails(plane, monkeypatch):
+    with log_is_full(plane, monkeypatch, of_a_session):
         runtime.drop_links()
         plane.until(lambda: plane.sessions.news.left_for(session))
     gate.open()

@@ -34,6 +34,7 @@ from caisey.runtime.database import Database
 from caisey.runtime.journal import Journal, Outcome
 from caisey.runtime.judge import Close, Repeat, State, Take
 from caisey.runtime.records import AttemptRecord, Key
+from tests.simulation.regressions import REGRESSIONS
 from tests.simulation.runs import run
 from tests.simulation.story import Event, Story, story
 
@@ -609,15 +610,9 @@ STORIES: dict[str, Story] = {
             Event(3.12, "act", ("anna", 0, 0)),
         ),
     ),
-    # A prompt waits for an agent whose disk is full; just as that takes work again, the log fails for two seconds.
-    "news is lost with its commit": Story(
-        "told", False, "hold", 0.02, 0.004,
-        (
-            Event(2.0, "disk_full", (2, 6.0)),
-            Event(2.5, "prompt", ("anna", 2, 0, "read_only 40 10 1 0 0 0")),
-            Event(9.5, "plane_disk", (400, "before")),
-        ),
-    ),
+    "news is lost with its commit": REGRESSIONS[
+        "a held call goes though the log failed just as its agent took work again"
+    ],
     # The computer is off, and known to be, before the control plane restarts: nothing else makes it look at the hold.
     "deadlines are not read at the start": Story(
         "a hold that passes", False, "hold", 0.02, 0.004,
